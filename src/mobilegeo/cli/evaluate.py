@@ -1,0 +1,112 @@
+"""`mobilegeo evaluate`: fixes against the truth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mobilegeo.evaluation import Evaluation, read_truth_csv
+from mobilegeo.evaluation import evaluate as evaluate_fixes
+from mobilegeo.evaluation.metrics import DEFAULT_WRONG_M
+from mobilegeo.output import read_fixes_jsonl
+
+
+def evaluate(
+    fixes: Annotated[
+        Path, typer.Option(help="Fixes, as `mobilegeo locate --json` prints them.", metavar="JSONL")
+    ],
+    truth: Annotated[
+        Path,
+        typer.Option(
+            help="True positions: photo, lat, lon and optionally heading_deg, agl_m. "
+            "Empty lat and lon: a photo taken outside the map.",
+            metavar="CSV",
+        ),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    wrong_m: Annotated[
+        float, typer.Option(help="A fix with a larger error in metres is wrong.")
+    ] = DEFAULT_WRONG_M,
+) -> None:
+    """Measures fixes against the photos' true positions.
+
+    Example: mobilegeo evaluate --fixes fixes.jsonl --truth truth.csv
+    """
+    evaluation = evaluate_fixes(read_fixes_jsonl(fixes), read_truth_csv(truth), wrong_m=wrong_m)
+    if as_json:
+        typer.echo(json.dumps(evaluation.to_record(), allow_nan=False))
+    else:
+        _print_table(evaluation)
+
+
+def _print_table(evaluation: Evaluation) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value, remark in _rows(evaluation):
+        table.add_row(name, value, remark)
+    console = Console(markup=False)
+    console.print(table)
+    for names, what in (
+        (evaluation.photos_without_record, "in the truth, but not among the fixes"),
+        (evaluation.photos_without_truth, "among the fixes, but not in the truth (left out)"),
+    ):
+        if names:
+            console.print(f"{len(names)} {what}: {', '.join(names)}", soft_wrap=True)
+
+
+def _rows(result: Evaluation) -> list[tuple[str, str, str]]:
+    """Name, value and remark of each line."""
+    sigma = result.calibration
+    return [
+        ("photos with a true position", str(result.photos), ""),
+        ("fixes", str(result.fixes), f"{_percent(result.fix_rate)} of photos"),
+        ("median error", _metres(result.median_error_m), "over fixes"),
+        ("mean error", _metres(result.mean_error_m), "over fixes"),
+        ("90 % of errors within", _metres(result.p90_error_m), "over fixes"),
+        *(
+            (
+                f"within {item.radius_m} m",
+                _percent(item.of_photos),
+                f"of photos; {_percent(item.of_fixes)} of fixes",
+            )
+            for item in result.within
+        ),
+        (
+            "wrong fixes",
+            str(result.wrong_fixes),
+            f"{_percent(result.wrong_fix_rate)} of fixes; error above {result.wrong_m:g} m",
+        ),
+        (
+            "outside the map",
+            str(result.outside_photos),
+            f"photos, {result.outside_wrong_fixes} of them wrongly fixed",
+        ),
+        ("confidence AUROC", _plain(result.confidence_auroc), "right against wrong fixes"),
+        ("errors within 1 sigma", _percent(sigma.within_1_sigma), "nominal 39.3 %"),
+        ("errors within 2 sigma", _percent(sigma.within_2_sigma), "nominal 86.5 %"),
+        ("68 % circle holds", _percent(sigma.coverage_68), "nominal 68 %"),
+        ("95 % circle holds", _percent(sigma.coverage_95), "nominal 95 %"),
+        ("median error / sigma", _plain(sigma.median_error_sigma), "nominal 1.18"),
+        (
+            "median heading error",
+            "-" if result.headings == 0 else f"{result.median_heading_error_deg:.1f}°",
+            f"{result.headings} fixes",
+        ),
+    ]
+
+
+def _metres(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} m"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _plain(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,0 +1,1 @@
+"""Imagery for training, and the views simulated from it."""

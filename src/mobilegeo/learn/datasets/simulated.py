@@ -1,0 +1,199 @@
+"""Pairs (drone view, satellite tile) of one place, simulated from reference imagery alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilegeo.learn.datasets import photometry
+from mobilegeo.learn.datasets.sources import Source
+from mobilegeo.learn.datasets.view import (
+    Square,
+    ViewError,
+    central_relief,
+    ground_grid,
+    leaning_relief,
+    photo_mask,
+    pixel_to_ground,
+    sample_image,
+    smooth_field,
+)
+
+UPSAMPLING = 1.5
+"""Imagery is enlarged at most this much."""
+LEAST_TEXTURE = 6.0
+"""Standard deviation (of 255) below which a square is open water or sand, not a place."""
+SEPARATION = 0.5
+"""Centres of places in one group are at least this many sides apart, in x or in y."""
+NEIGHBOURHOOD = 3.0
+"""… and at most about this many."""
+ATTEMPTS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two views of one place.
+
+    Attributes:
+        query: uint8 [S, S, 3] RGB, the drone photo normalised to north-up; black outside it.
+        tile: uint8 [S, S, 3] RGB, the satellite tile.
+        source: index of the source.
+        square: the tile's ground.
+    """
+
+    query: NDArray[np.uint8]
+    tile: NDArray[np.uint8]
+    source: int
+    square: Square
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Sources that are drawn from with one weight.
+
+    Attributes:
+        weight: share of the places, relative to other pools.
+        footprint_m: smallest and largest side of a square.
+        members: indices of the sources.
+    """
+
+    weight: float
+    footprint_m: tuple[float, float]
+    members: tuple[int, ...]
+
+
+class SimulatedPairs:
+    """Groups of pairs whose places are hard to tell apart, each group reproducible by its number.
+
+    The places of a group lie near each other in one source, do not overlap much and share one
+    footprint; sources too small for that give one place each, from sources of the same group.
+
+    Args:
+        sources: imagery.
+        pools: how to draw from it.
+        group_size: places in a group.
+        size_px: side of the images.
+        seed: with the group's number, fixes everything.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        pools: Sequence[Pool],
+        group_size: int = 4,
+        size_px: int = 224,
+        seed: int = 0,
+    ) -> None:
+        self.sources = sources
+        self.pools = pools
+        self.group_size = group_size
+        self.size_px = size_px
+        self.seed = seed
+        self._alike: dict[str, list[int]] = {}
+        for index, source in enumerate(sources):
+            self._alike.setdefault(source.group, []).append(index)
+
+    def group(self, number: int) -> list[Pair]:
+        """The pairs of group `number`."""
+        rng = np.random.default_rng((self.seed, number))
+        return [self._pair(index, square, rng) for index, square in self._places(rng)]
+
+    def _places(self, rng: np.random.Generator) -> list[tuple[int, Square]]:
+        weights = np.array([pool.weight for pool in self.pools])
+        pool = self.pools[rng.choice(len(self.pools), p=weights / weights.sum())]
+        index = int(rng.choice(pool.members))
+        source = self.sources[index]
+        side_m = self._side(source, pool, rng)
+        places: list[tuple[int, Square]] = []
+        for _ in range(ATTEMPTS):
+            taken = [square for other, square in places if other == index]
+            square = _draw_square(source, side_m, taken, rng)
+            if square is not None and self._is_place(source, square):
+                places.append((index, square))
+            else:
+                index = int(rng.choice(self._alike[source.group]))
+                source = self.sources[index]
+            if len(places) == self.group_size:
+                break
+        return places
+
+    def _side(self, source: Source, pool: Pool, rng: np.random.Generator) -> float:
+        """Log-uniform within what the pool asks for and the source can give, metres."""
+        least = max(pool.footprint_m[0], self.size_px * source.gsd_m / UPSAMPLING)
+        most = min(pool.footprint_m[1], source.width_m, source.depth_m)
+        return float(np.exp(rng.uniform(np.log(min(least, most)), np.log(most))))
+
+    def _is_place(self, source: Source, square: Square) -> bool:
+        grid = ground_grid(pixel_to_ground(square, ViewError.none(), 32), 32)
+        small, inside = sample_image(source, grid)
+        white_or_black = (small.min(axis=2) > 250) | (small.max(axis=2) < 4)
+        return bool(
+            inside.mean() > 0.95 and white_or_black.mean() < 0.1 and small.std() > LEAST_TEXTURE
+        )
+
+    def _pair(self, index: int, square: Square, rng: np.random.Generator) -> Pair:
+        source = self.sources[index]
+        return Pair(
+            draw_query(source, square, self.size_px, rng),
+            draw_tile(source, square, self.size_px, rng),
+            index,
+            square,
+        )
+
+
+def draw_query(
+    source: Source, square: Square, size_px: int, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """A drone photo of the square as the localizer would normalise it, uint8 [S, S, 3].
+
+    Shifted, turned, scaled and tilted by what telemetry leaves, with relief displacement where a
+    surface model is known and a smooth random one where it is not; black outside the photo.
+    """
+    grid = ground_grid(pixel_to_ground(square, ViewError.draw(rng), size_px), size_px)
+    if source.height_m is not None:
+        off_nadir = rng.normal(0.0, 0.1, 2) * square.side_m
+        foot = (square.x_m + float(off_nadir[0]), square.y_m + float(off_nadir[1]))
+        grid = central_relief(source, grid, foot, square.side_m * float(rng.uniform(0.6, 1.3)))
+    else:
+        bend = float(rng.uniform(0.0, 0.01)) * square.side_m
+        grid = grid + np.float32(bend) * smooth_field(rng, size_px, int(rng.integers(3, 10)), 2)
+    image, inside = sample_image(source, grid)
+    seen = inside & photo_mask(rng, size_px)
+    photo = photometry.degrade(image, rng, photometry.SCENE, photometry.QUERY)
+    return np.where(seen[..., None], photo, 0).astype(np.uint8)
+
+
+def draw_tile(
+    source: Source, square: Square, size_px: int, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """The satellite's view of the square, north-up, uint8 [S, S, 3]; sometimes partly no data."""
+    grid = ground_grid(pixel_to_ground(square, ViewError.none(), size_px), size_px)
+    lean = rng.normal(0.0, 0.12, 2)
+    grid = leaning_relief(source, grid, (float(lean[0]), float(lean[1])))
+    image, inside = sample_image(source, grid)
+    tile = photometry.degrade(image, rng, photometry.SCENE, photometry.TILE)
+    if rng.random() < 0.05:
+        inside = inside & photo_mask(rng, size_px, least=0.85)
+    return np.where(inside[..., None], tile, 0).astype(np.uint8)
+
+
+def _draw_square(
+    source: Source, side_m: float, taken: Sequence[Square], rng: np.random.Generator
+) -> Square | None:
+    """A square inside the source, near those already taken there but not on them; or `None`."""
+    half = side_m / 2
+    low = np.array([half, half])
+    high = np.array([source.width_m - half, source.depth_m - half])
+    if (high < low - 1e-6).any():
+        return None
+    if taken:
+        centre = np.array([taken[0].x_m, taken[0].y_m])
+        low = np.maximum(low, centre - NEIGHBOURHOOD * side_m)
+        high = np.minimum(high, centre + NEIGHBOURHOOD * side_m)
+    x, y = (float(v) for v in rng.uniform(low, np.maximum(high, low)))
+    if any(max(abs(x - s.x_m), abs(y - s.y_m)) < SEPARATION * side_m for s in taken):
+        return None
+    return Square(x, y, side_m)

@@ -1,0 +1,78 @@
+"""Writes an encoder as one ONNX file that carries its own `ImageSpec`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+import onnx
+import torch
+
+from mobilegeo.encoder.base import METADATA_KEY, ImageSpec
+from mobilegeo.learn.models.padding import receptive_field
+from mobilegeo.learn.models.place_encoder import PlaceEncoder
+
+OPSET = 18
+FEATURE_GSD_M = 0.5
+MULTIPLE_PX = 32
+
+
+def image_spec(model: PlaceEncoder, model_id: str) -> ImageSpec:
+    """The facts about inputs and outputs that travel with the weights."""
+    field = receptive_field(model.trunk)
+    return ImageSpec(
+        model_id=model_id,
+        size_px=model.config.size_px,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        embedding_dim=model.config.embedding_dim,
+        feature_dim=model.trunk.channels,
+        feature_stride_px=field.stride_px,
+        feature_halo_px=field.halo_px(MULTIPLE_PX),
+        feature_gsd_m=FEATURE_GSD_M,
+        multiple_px=MULTIPLE_PX,
+    )
+
+
+def write_onnx(model: PlaceEncoder, spec: ImageSpec, out: Path) -> Path:
+    """Writes `model` with batch size, height and width left free; atomic.
+
+    Input `image` float32 [B, 3, H, W]; outputs `embedding` [B, D] and `features` [B, C, h, w].
+    """
+    model.eval()
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    rows, columns = (torch.export.Dim(name, min=1, max=1024) for name in ("rows", "columns"))
+    sample = torch.zeros(2, 3, 3 * MULTIPLE_PX, 4 * MULTIPLE_PX)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    program = torch.onnx.export(
+        model,
+        (sample,),
+        input_names=["image"],
+        output_names=["embedding", "features"],
+        dynamic_shapes=({0: batch, 2: MULTIPLE_PX * rows, 3: MULTIPLE_PX * columns},),
+        opset_version=OPSET,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    if program is None:
+        raise RuntimeError("torch.onnx.export returned no program")
+    proto = program.model_proto
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, spec.to_json()
+    _save(proto, out)
+    return out
+
+
+def _save(proto: onnx.ModelProto, out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=out.parent, suffix=".partial")
+    os.close(handle)
+    try:
+        onnx.save(proto, partial)
+        Path(partial).chmod(0o644)
+        Path(partial).replace(out)
+    finally:
+        Path(partial).unlink(missing_ok=True)

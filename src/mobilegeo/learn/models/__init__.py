@@ -1,0 +1,1 @@
+"""Networks: the backbone cut in two, the pooling, the heads and the encoder they make up."""

@@ -1,0 +1,102 @@
+"""The ImageNet MobileNetV2, cut into a frozen trunk and trainable upper stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import timm
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from mobilegeo.errors import ResourceError
+from mobilegeo.learn.models.padding import fix_same_padding
+
+STAGES = 7
+"""Stages of inverted-residual blocks in MobileNetV2, `blocks.0` … `blocks.6`."""
+
+
+def load_mobilenet(weights: Path | None) -> nn.Module:
+    """MobileNetV2 1.0 with exportable padding; weights random when `weights` is `None`.
+
+    Args:
+        weights: safetensors of `timm`'s `mobilenetv2_100` with 1001 classes, padding SAME.
+
+    Raises:
+        ResourceError: the file is missing or belongs to another network.
+    """
+    model: nn.Module = timm.create_model("mobilenetv2_100", num_classes=1001, pad_type="same")
+    if weights is not None:
+        if not weights.is_file():
+            raise ResourceError(weights, "no such weights file", "give its path as `weights`")
+        try:
+            model.load_state_dict({k: v.float() for k, v in load_file(weights).items()})
+        except RuntimeError as error:
+            raise ResourceError(
+                weights,
+                f"is not a mobilenetv2_100 with 1001 classes ({str(error).splitlines()[0]})",
+                "export it with timm.create_model('mobilenetv2_100', num_classes=1001)",
+            ) from error
+    fix_same_padding(model)
+    return model
+
+
+class FrozenTrunk(nn.Module):
+    """The lower stages, always in evaluation mode and without gradients.
+
+    Its ImageNet features align real photos with maps as they are; training them on simulated
+    views could only fit them to the simulator. `train()` leaves batch-norm statistics alone.
+
+    Args:
+        mobilenet: from `load_mobilenet`.
+        last_block: index of the last stage inside the trunk.
+    """
+
+    def __init__(self, mobilenet: nn.Module, last_block: int) -> None:
+        super().__init__()
+        blocks = mobilenet.get_submodule("blocks")
+        self.stem = nn.Sequential(
+            mobilenet.get_submodule("conv_stem"), mobilenet.get_submodule("bn1")
+        )
+        self.blocks = nn.Sequential(*list(blocks.children())[: last_block + 1])
+        self.requires_grad_(False)
+        self.eval()
+
+    @property
+    def channels(self) -> int:
+        """Channels of the output."""
+        return int(self.blocks[-1][-1].bn3.num_features)
+
+    def train(self, mode: bool = True) -> Self:  # noqa: ARG002 - the frozen trunk has one mode
+        """Stays in evaluation mode, whatever `mode`."""
+        return super().train(False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Features of normalised images.
+
+        Args:
+            image: float32 [B, 3, H, W], (RGB / 255 − 0.5) / 0.5.
+
+        Returns:
+            float32 [B, C, H / stride, W / stride].
+        """
+        features: Tensor = self.blocks(self.stem(image))
+        return features
+
+
+def upper_stages(mobilenet: nn.Module, last_trunk_block: int) -> nn.Sequential:
+    """The trainable rest: later blocks and the 1280-channel convolution behind them."""
+    blocks = list(mobilenet.get_submodule("blocks").children())
+    return nn.Sequential(
+        *blocks[last_trunk_block + 1 :],
+        mobilenet.get_submodule("conv_head"),
+        mobilenet.get_submodule("bn2"),
+    )
+
+
+def trunk_output(trunk: FrozenTrunk, image: Tensor) -> Tensor:
+    """`trunk(image)` without recording a graph."""
+    with torch.no_grad():
+        out: Tensor = trunk(image)
+    return out

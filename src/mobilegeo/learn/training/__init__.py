@@ -1,0 +1,5 @@
+"""Training from a configuration file: simulate, run the frozen trunk once, train the rest."""
+
+# from import run
+
+

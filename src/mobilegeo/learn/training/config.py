@@ -1,0 +1,107 @@
+"""The training configuration: one TOML file, every key known."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mobilegeo.errors import UsageError
+from mobilegeo.learn.datasets.sources import SourceSpec
+from mobilegeo.learn.models.place_encoder import ModelConfig
+
+_Record = TypeVar("_Record")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that shapes a run.
+
+    Paths in the file are relative to the file itself; those of the sources to `data_root`.
+
+    Attributes:
+        model_id: name of the trained encoder.
+        weights: ImageNet weights of the backbone, safetensors; `None` starts at random.
+        data_root: folder that the sources' paths are relative to.
+        out: run folder: cache, checkpoints, metrics.
+        seed: of everything random.
+        groups, validation_groups: groups of places simulated for training and validation.
+        group_size: places in a group.
+        workers: processes that simulate.
+        steps: optimiser steps.
+        batch_groups: groups in a batch.
+        learning_rate: peak, for the head.
+        stage_learning_rate: peak, for the pretrained upper stages.
+        warmup_steps: linear rise to the peak, before the cosine fall to zero.
+        weight_decay: AdamW's.
+        checkpoint_every: steps between checkpoints.
+        model: the network.
+        sources: training imagery.
+        validation: held-out imagery.
+    """
+
+    model_id: str
+    data_root: Path
+    out: Path
+    sources: tuple[SourceSpec, ...]
+    validation: tuple[SourceSpec, ...]
+    weights: Path | None = None
+    seed: int = 0
+    groups: int = 10_000
+    validation_groups: int = 250
+    group_size: int = 4
+    workers: int = 2
+    steps: int = 2000
+    batch_groups: int = 32
+    learning_rate: float = 1e-3
+    stage_learning_rate: float = 2e-4
+    warmup_steps: int = 100
+    weight_decay: float = 0.01
+    checkpoint_every: int = 200
+    model: ModelConfig = field(default_factory=ModelConfig)
+
+    def __post_init__(self) -> None:
+        if not self.sources or not self.validation:
+            raise UsageError(
+                self.model_id, "no [[sources]] or no [[validation]]", "name at least one of each"
+            )
+        for name in ("groups", "validation_groups", "group_size", "workers", "steps"):
+            if getattr(self, name) < 1:
+                raise UsageError(self.model_id, f"{name} is below 1", "give a positive number")
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Reads a configuration.
+
+    Raises:
+        UsageError: the file is missing, is not TOML, or has unknown, missing or mistyped keys.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(path, f"is not a readable TOML file ({error})", "correct it") from error
+    for name in ("weights", "data_root", "out"):
+        if name in table:
+            table[name] = (path.parent / str(table[name])).resolve()
+    for name in ("sources", "validation"):
+        entries = table.get(name, [])
+        table[name] = tuple(_record(SourceSpec, entry, f"{path} [[{name}]]") for entry in entries)
+    table["model"] = _record(ModelConfig, table.get("model", {}), f"{path} [model]")
+    return _record(TrainConfig, table, str(path))
+
+
+def _record(kind: type[_Record], table: Mapping[str, Any], where: str) -> _Record:
+    """Builds a dataclass from a table, refusing keys it does not have."""
+    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(table) - set(known))
+    if unknown:
+        raise UsageError(
+            where, f"has unknown keys {unknown}", f"remove them; the known ones are {sorted(known)}"
+        )
+    values = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise UsageError(where, f"cannot be used ({error})", "correct the keys") from error

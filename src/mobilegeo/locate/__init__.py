@@ -1,0 +1,1 @@
+"""Locating a photo on a map: normalise, retrieve, align, say how sure."""

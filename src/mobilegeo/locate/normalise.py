@@ -1,0 +1,130 @@
+"""From a photo to what the map would show: north-up, at the map's scale, on the ground plane."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilegeo.camera import GRAZING_DEG, GroundView
+
+_TO_CENTRES = np.array([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5], [0.0, 0.0, 1.0]])
+"""Continuous pixels (corner origin) to OpenCV's, whose integers are pixel centres."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroundPatch:
+    """A square of ground, north-up, as a photo shows it.
+
+    Attributes:
+        image: uint8 [S, S, 3] RGB; 0 where the photo does not reach.
+        valid: bool [S, S], where it does.
+        gsd_m: metres a pixel.
+        east_m, north_m: the patch's centre relative to the point below the camera.
+    """
+
+    image: NDArray[np.uint8]
+    valid: NDArray[np.bool_]
+    gsd_m: float
+    east_m: float
+    north_m: float
+
+    @property
+    def coverage(self) -> float:
+        """Share of the patch that the photo covers, 0 … 1."""
+        return float(self.valid.mean())
+
+
+def project(
+    image: NDArray[np.uint8],
+    view: GroundView,
+    *,
+    gsd_m: float,
+    size_px: int,
+    centre: tuple[float, float],
+) -> GroundPatch:
+    """Projects a photo onto the ground plane.
+
+    Args:
+        image: uint8 [H, W, 3] RGB.
+        view: the pose and lens; its pixels are scaled to the image's size.
+        gsd_m: metres a pixel of the patch.
+        size_px: side of the patch.
+        centre: east and north of the patch's centre, metres from the point below the camera.
+
+    Returns:
+        The patch. Ground beyond `GRAZING_DEG` from straight down counts as not covered.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    view = view.resized(width, height)
+    patch_to_ground = _patch_to_ground(gsd_m, size_px, centre)
+    patch_to_image = view.ground_to_image @ patch_to_ground
+    image, shrink = _shrink_to(image, view, gsd_m)
+    to_pixels = np.diag([shrink[0], shrink[1], 1.0]) @ patch_to_image
+    warped = cv2.warpPerspective(
+        image,
+        _TO_CENTRES @ to_pixels @ np.linalg.inv(_TO_CENTRES),
+        (size_px, size_px),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    valid = _coverage(view, patch_to_ground, patch_to_image, size_px)
+    warped[~valid] = 0
+    return GroundPatch(warped, valid, gsd_m, centre[0], centre[1])
+
+
+def _patch_to_ground(
+    gsd_m: float, size_px: int, centre: tuple[float, float]
+) -> NDArray[np.float64]:
+    half = gsd_m * size_px / 2
+    return np.array(
+        [[gsd_m, 0.0, centre[0] - half], [0.0, -gsd_m, centre[1] + half], [0.0, 0.0, 1.0]]
+    )
+
+
+def _shrink_to(
+    image: NDArray[np.uint8], view: GroundView, gsd_m: float
+) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+    """Averages a photo much finer than the patch down, as the warp itself only interpolates."""
+    import cv2
+
+    finest = _nearest_gsd_m(view)
+    factor = finest / gsd_m
+    if factor > 0.7:
+        return image, (1.0, 1.0)
+    height, width = image.shape[:2]
+    # A little finer than the patch, so that the warp's interpolation does not blur it again.
+    scale = min(1.0, 1.25 * factor)
+    size = (max(8, round(width * scale)), max(8, round(height * scale)))
+    small: NDArray[np.uint8] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return small, (size[0] / width, size[1] / height)
+
+
+def _nearest_gsd_m(view: GroundView) -> float:
+    """Metres a pixel at the image centre, or straight down where the centre shows no ground."""
+    at_centre = view.centre_gsd_m
+    if at_centre is not None:
+        return at_centre
+    return 2 * view.agl_m * math.tan(math.radians(view.hfov_deg) / 2) / view.width_px
+
+
+def _coverage(
+    view: GroundView,
+    patch_to_ground: NDArray[np.float64],
+    patch_to_image: NDArray[np.float64],
+    size_px: int,
+) -> NDArray[np.bool_]:
+    """Which pixels of the patch the photo shows, not too grazing, bool [S, S]."""
+    steps = np.arange(size_px) + 0.5
+    x, y = steps[None, :], steps[:, None]
+    u, v, w = (row[0] * x + row[1] * y + row[2] for row in patch_to_image)
+    inside = (w > 0) & (u >= 0) & (u <= view.width_px * w) & (v >= 0) & (v <= view.height_px * w)
+    east = patch_to_ground[0, 0] * x + patch_to_ground[0, 2]
+    north = patch_to_ground[1, 1] * y + patch_to_ground[1, 2]
+    reach = view.agl_m * math.tan(math.radians(GRAZING_DEG))
+    covered: NDArray[np.bool_] = inside & (east**2 + north**2 <= reach**2)
+    return covered

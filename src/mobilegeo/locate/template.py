@@ -1,0 +1,100 @@
+"""From a photo and a view of it to a template: unit descriptors on the map's grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilegeo.camera import GroundView
+from mobilegeo.encoder.base import Encoder, ImageSpec
+from mobilegeo.locate.correlate import Template
+from mobilegeo.locate.normalise import GroundPatch, project
+
+MAX_SIDE_M = 192.0
+"""Templates reach no farther: 24 × 24 cells of 8 m place a photo well, larger ones cost more."""
+
+CELL_COVERAGE = 0.75
+"""A cell counts when the photo covers at least this share of it."""
+
+ENCODE_BATCH = 8
+
+
+@dataclass(frozen=True)
+class MapStatistics:
+    """Mean and standard deviation of each descriptor channel over a map, float32 [C] each."""
+
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+
+    def unit(self, features: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Standardised unit descriptors, float32 [..., C], zero where not valid.
+
+        Standardising takes out what all the map has in common, which would otherwise make every
+        place resemble every other.
+        """
+        standard = (features - self.mean) / np.maximum(self.std, np.float32(1e-6))
+        norm = np.sqrt(np.einsum("...c,...c->...", standard, standard))
+        standard *= (valid / np.maximum(norm, np.float32(1e-6)))[..., None]
+        return standard.astype(np.float32, copy=False)
+
+
+def visible_centre(view: GroundView) -> tuple[float, float] | None:
+    """Middle of the ground worth looking at: east and north of the point below the camera.
+
+    The image centre, or the middle of the visible ground where the image centre shows none;
+    `None` for a view without ground.
+    """
+    at_centre = view.centre_ground
+    if at_centre is not None:
+        return at_centre
+    outline = view.footprint()
+    if len(outline) == 0:
+        return None
+    return float(outline[:, 0].mean()), float(outline[:, 1].mean())
+
+
+def template_patch(image: NDArray[np.uint8], view: GroundView, spec: ImageSpec) -> GroundPatch:
+    """The photo on the map's feature grid, as one square patch around `visible_centre`.
+
+    Args:
+        image: uint8 [H, W, 3] RGB.
+        view: a view that shows ground.
+        spec: the encoder's facts; gives resolution and sizes.
+    """
+    centre = visible_centre(view)
+    assert centre is not None, "views without ground are turned away before"
+    outline = view.footprint() - np.array(centre)
+    reach_m = min(MAX_SIDE_M / 2, float(np.abs(outline).max()))
+    step_px = np.lcm(spec.multiple_px, 2 * spec.feature_stride_px)
+    size_px = int(step_px * max(1, np.ceil(2 * reach_m / spec.feature_gsd_m / step_px)))
+    return project(image, view, gsd_m=spec.feature_gsd_m, size_px=size_px, centre=centre)
+
+
+def make_templates(
+    patches: Sequence[GroundPatch], encoder: Encoder, statistics: MapStatistics
+) -> list[Template]:
+    """Encodes patches, those of equal size together, into templates in the given order."""
+    spec = encoder.spec
+    templates: dict[int, Template] = {}
+    by_size: dict[int, list[int]] = {}
+    for number, patch in enumerate(patches):
+        by_size.setdefault(len(patch.valid), []).append(number)
+    for numbers in by_size.values():
+        for start in range(0, len(numbers), ENCODE_BATCH):
+            group = numbers[start : start + ENCODE_BATCH]
+            images = np.stack([spec.fill(patches[n].image, patches[n].valid) for n in group])
+            for number, features in zip(group, encoder.features(images), strict=True):
+                valid = covered_cells(patches[number].valid, spec.feature_stride_px, CELL_COVERAGE)
+                templates[number] = Template(statistics.unit(features, valid), valid)
+    return [templates[number] for number in range(len(patches))]
+
+
+def covered_cells(valid: NDArray[np.bool_], stride_px: int, share: float) -> NDArray[np.bool_]:
+    """Cells of which at least `share` is valid, bool [H / stride, W / stride]."""
+    height, width = valid.shape
+    cells = valid.reshape(height // stride_px, stride_px, width // stride_px, stride_px)
+    enough: NDArray[np.bool_] = cells.mean(axis=(1, 3)) >= share
+    return enough

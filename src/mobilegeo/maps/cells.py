@@ -1,0 +1,133 @@
+"""Dense descriptors of the ground: a regular metric grid of cells, in chunks, quantised to int8.
+
+Cell (cx, cy) covers x in [cx · cell_m, (cx + 1) · cell_m) and y in [cy · cell_m, (cy + 1) · cell_m)
+of the frame: indices grow to the east and to the *north*. Arrays of cells are images: row 0 is the
+northernmost. Chunk (row, col) holds the cells with cy // 64 = row and cx // 64 = col.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilegeo.encoder.base import Encoder, ImageSpec
+from mobilegeo.geo import LocalFrame
+from mobilegeo.maps.patch import MapSource, Patch
+from mobilegeo.maps.tiling import MIN_VALID, Extent
+
+CHUNK_CELLS = 64
+"""Cells along a side of a chunk."""
+FEATURE_RANGE = 4.0
+"""Descriptors are standardised; what lies beyond this many deviations is clipped."""
+FEATURE_STEP = FEATURE_RANGE / 127
+"""A stored int8 value times this is the encoder's value, to ± half of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellBox:
+    """A window of cells.
+
+    Attributes:
+        x0: westernmost column.
+        y0: southernmost row.
+        width: columns.
+        height: rows.
+    """
+
+    x0: int
+    y0: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureBlock:
+    """A square of cells that is computed at once, with a margin so that no seam shows.
+
+    Attributes:
+        spec: the encoder's facts.
+        x0, y0: the south-western cell.
+        side: cells along a side; `side` · stride is a multiple of `spec.multiple_px`.
+    """
+
+    spec: ImageSpec
+    x0: int
+    y0: int
+    side: int = CHUNK_CELLS
+
+    @property
+    def halo_px(self) -> int:
+        """The margin read on every side.
+
+        At least `spec.feature_halo_px`, rounded up so that the encoder's own grid lies alike in
+        every block.
+        """
+        unit = math.lcm(self.spec.multiple_px, self.spec.feature_stride_px)
+        return math.ceil(self.spec.feature_halo_px / unit) * unit
+
+    def read(self, source: MapSource, frame: LocalFrame) -> Patch:
+        """The block's pixels with the margin, row 0 in the north."""
+        gsd_m, cell_m = self.spec.feature_gsd_m, self.spec.cell_m
+        size = self.side * self.spec.feature_stride_px + 2 * self.halo_px
+        x_m = self.x0 * cell_m - self.halo_px * gsd_m
+        y_m = (self.y0 + self.side) * cell_m + self.halo_px * gsd_m
+        return source.read(frame, x_m, y_m, gsd_m, size, size)
+
+    def valid_cells(self, patch: Patch) -> NDArray[np.bool_]:
+        """Which cells have enough valid pixels, bool [side, side]."""
+        halo, stride = self.halo_px, self.spec.feature_stride_px
+        inner = patch.valid[halo : patch.valid.shape[0] - halo, halo : patch.valid.shape[1] - halo]
+        share = inner.reshape(self.side, stride, self.side, stride).mean(axis=(1, 3))
+        valid: NDArray[np.bool_] = share >= MIN_VALID
+        return valid
+
+    def encode(self, patch: Patch, encoder: Encoder) -> NDArray[np.int8]:
+        """The block's descriptors, int8 [side, side, C]; all zero where a cell has no data."""
+        features = encoder.features(filled(patch, self.spec)[None])[0]
+        halo = self.halo_px // self.spec.feature_stride_px
+        inner = features[halo : halo + self.side, halo : halo + self.side]
+        return quantised(inner) * self.valid_cells(patch)[..., None]
+
+
+def feature_blocks(spec: ImageSpec, extent: Extent) -> Iterator[FeatureBlock]:
+    """One block a chunk for every chunk that overlaps the extent, south-west first."""
+    side_m = CHUNK_CELLS * spec.cell_m
+    for row in range(math.floor(extent.south_m / side_m), math.ceil(extent.north_m / side_m)):
+        for column in range(math.floor(extent.west_m / side_m), math.ceil(extent.east_m / side_m)):
+            yield FeatureBlock(spec, column * CHUNK_CELLS, row * CHUNK_CELLS)
+
+
+def chunk_name(row: int, column: int) -> str:
+    """Path of a chunk inside the pack."""
+    return f"features/{row}_{column}.npy"
+
+
+def quantised(features: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Descriptors as stored: round(clip(f, ±`FEATURE_RANGE`) / `FEATURE_STEP`), int8."""
+    clipped = np.clip(features, -FEATURE_RANGE, FEATURE_RANGE)
+    return np.rint(clipped / FEATURE_STEP).astype(np.int8)
+
+
+def filled(patch: Patch, spec: ImageSpec) -> NDArray[np.uint8]:
+    """The patch's image with the encoder's mean colour where there is no data, uint8 [H, W, 3].
+
+    That colour becomes 0 inside the network, as does its own padding.
+    """
+    if patch.valid.all():
+        return patch.image
+    colour = np.rint(np.array(spec.mean) * 255).astype(np.uint8)
+    return np.where(patch.valid[..., None], patch.image, colour)
+
+
+def cell_at(x_m: float, y_m: float, cell_m: float) -> tuple[int, int]:
+    """The cell (cx, cy) that a point of the frame lies in."""
+    return math.floor(x_m / cell_m), math.floor(y_m / cell_m)
+
+
+def cell_centre(cx: float, cy: float, cell_m: float) -> tuple[float, float]:
+    """The point (x_m, y_m) in the middle of a cell."""
+    return (cx + 0.5) * cell_m, (cy + 0.5) * cell_m
