@@ -62,6 +62,12 @@ class Bounds:
         """Whether the point lies in the box or on its edge."""
         return self.south <= point.lat <= self.north and self.west <= point.lon <= self.east
 
+    def nearest(self, point: LatLon) -> LatLon:
+        """The point of the box nearest to another (in degrees; exact where it is inside)."""
+        return LatLon(
+            min(max(point.lat, self.south), self.north), min(max(point.lon, self.west), self.east)
+        )
+
     def union(self, other: Bounds) -> Bounds:
         """The smallest box around both."""
         return Bounds(

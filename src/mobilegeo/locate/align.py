@@ -28,6 +28,7 @@ from mobilegeo.locate.template import (
     template_patch,
     visible_centre,
 )
+from mobilegeo.maps.cells import FEATURE_STEP
 
 Float32 = NDArray[np.float32]
 
@@ -45,28 +46,15 @@ REFINE_CELLS = 4
 class FeatureMap(Protocol):
     """The part of a map pack that alignment reads."""
 
-    @property
-    def spec(self) -> ImageSpec:
-        """Facts of the encoder that made the descriptors."""
-        ...
-
-    @property
-    def frame(self) -> LocalFrame:
-        """The metric frame of the grid."""
-        ...
-
-    @property
-    def statistics(self) -> MapStatistics:
-        """Mean and spread of each channel over the map."""
-        ...
+    spec: ImageSpec
+    frame: LocalFrame
+    feature_mean: Float32
+    feature_std: Float32
 
     def features(
-        self, x0: int, y0: int, width: int, height: int
-    ) -> tuple[Float32, NDArray[np.bool_]]:
-        """Descriptors float32 [height, width, C] and validity of cells, row 0 in the north.
-
-        Cell (x, y) covers x · cell_m … (x + 1) · cell_m eastwards, and likewise northwards.
-        """
+        self, x0_cell: int, y0_cell: int, width: int, height: int
+    ) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+        """Quantised descriptors and validity of cells, see `MapPack.features`."""
         ...
 
 
@@ -110,6 +98,7 @@ class Aligner:
         prior: Prior | None = None,
     ) -> None:
         self._map = feature_map
+        self._statistics = MapStatistics(feature_map.feature_mean, feature_map.feature_std)
         self._encoder = encoder
         self._image = image
         self._prior = prior
@@ -144,7 +133,7 @@ class Aligner:
 
     def _templates(self, views: Sequence[GroundView]) -> list[Template]:
         patches = [template_patch(self._image, view, self._map.spec) for view in views]
-        return make_templates(patches, self._encoder, self._map.statistics)
+        return make_templates(patches, self._encoder, self._statistics)
 
     def _correlate(
         self, block: Block, views: Sequence[GroundView], templates: Sequence[Template]
@@ -158,7 +147,7 @@ class Aligner:
             block.height + 2 * margin,
         )
         inner = (slice(margin, margin + block.height + 1), slice(margin, margin + block.width + 1))
-        cells = self._map.statistics.unit(features, valid)
+        cells = self._statistics.unit(features * np.float32(FEATURE_STEP), valid)
         scores = np.full(
             (len(templates), block.height + 1, block.width + 1), -1.0, dtype=np.float32
         )

@@ -90,7 +90,9 @@ class FeatureBlock:
         features = encoder.features(filled(patch, self.spec)[None])[0]
         halo = self.halo_px // self.spec.feature_stride_px
         inner = features[halo : halo + self.side, halo : halo + self.side]
-        return quantised(inner) * self.valid_cells(patch)[..., None]
+        stored = quantised(inner)
+        stored[~self.valid_cells(patch)] = 0
+        return stored
 
 
 def feature_blocks(spec: ImageSpec, extent: Extent) -> Iterator[FeatureBlock]:

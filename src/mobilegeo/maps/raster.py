@@ -66,7 +66,7 @@ class RasterSource:
         step = max(dataset.width, dataset.height) / 100
         columns = dataset.width / 2 + step * np.array([0.0, 1.0, 0.0])
         rows = dataset.height / 2 + step * np.array([0.0, 0.0, 1.0])
-        return pixel_side_m(*self._degrees(columns, rows)) / step
+        return float(pixel_side_m(*self._degrees(columns, rows)) / step)
 
     def read(
         self, frame: LocalFrame, x_m: float, y_m: float, gsd_m: float, width: int, height: int

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mobilegeo.errors import PackError
 from mobilegeo.geo import Array, Bounds, LatLon, LocalFrame

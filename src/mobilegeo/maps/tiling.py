@@ -89,7 +89,9 @@ class TileGrid:
     def blocks(self, extent: Extent) -> Iterator[TileBlock]:
         """Blocks that together hold every tile which overlaps the extent, south-west first."""
         for j, rows in _pieces(extent.south_m, extent.north_m, self.stride_m, self.footprint_m):
-            for i, columns in _pieces(extent.west_m, extent.east_m, self.stride_m, self.footprint_m):
+            for i, columns in _pieces(
+                extent.west_m, extent.east_m, self.stride_m, self.footprint_m
+            ):
                 yield TileBlock(self, i, j, columns, rows)
 
 
@@ -144,8 +146,12 @@ def extent_of(source: MapSource, frame: LocalFrame) -> Extent:
     """
     box = source.bounds
     t = np.linspace(0.0, 1.0, 33)
-    lat = np.concatenate([np.full(33, box.south), np.full(33, box.north), *[_between(box.south, box.north, t)] * 2])
-    lon = np.concatenate([*[_between(box.west, box.east, t)] * 2, np.full(33, box.west), np.full(33, box.east)])
+    lat = np.concatenate(
+        [np.full(33, box.south), np.full(33, box.north), *[_between(box.south, box.north, t)] * 2]
+    )
+    lon = np.concatenate(
+        [*[_between(box.west, box.east, t)] * 2, np.full(33, box.west), np.full(33, box.east)]
+    )
     x, y = frame.to_metres(lat, lon)
     extent = Extent(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
     if not max(extent.width_m, extent.height_m) <= MAX_SIDE_M:
@@ -194,12 +200,16 @@ def tile_grids(
             f"covers {size}, less than the smallest footprint of {wanted[0]:g} m",
             "give a larger map or smaller footprints with --footprint-m",
         )
-    notes = [f"footprint {f:g} m left out: the map covers only {size}" for f in wanted if f > longest]
+    notes = [
+        f"footprint {f:g} m left out: the map covers only {size}" for f in wanted if f > longest
+    ]
     stride_px = max(1, round(stride * size_px))
     return [TileGrid(f, size_px, stride_px) for f in wanted if f <= longest], notes
 
 
-def _pieces(low_m: float, high_m: float, stride_m: float, footprint_m: float) -> Iterator[tuple[int, int]]:
+def _pieces(
+    low_m: float, high_m: float, stride_m: float, footprint_m: float
+) -> Iterator[tuple[int, int]]:
     """First index and count of every run of tiles overlapping [low, high] by half a tile.
 
     A tile of which less than `MIN_VALID` lies inside cannot be valid enough.

@@ -11,6 +11,7 @@ import struct
 from typing import Literal, TypeAlias
 
 Order = Literal["<", ">"]
+ORDERS: tuple[Order, Order] = ("<", ">")
 Value: TypeAlias = "str | bytes | tuple[float, ...]"
 Directory: TypeAlias = "dict[int, Value]"
 
@@ -19,12 +20,15 @@ _MAX_VALUES = 4096
 """Longer lists of numbers (the strips of a large TIFF) are left out; no tag used here is one."""
 
 _TEXT, _RATIONAL, _SIGNED_RATIONAL = 2, 5, 10
-_RAW = {1: "B", 7: "B"}
-_NUMBERS = {
+_BYTES = (1, _TEXT, 7)
+_CODES = {
+    1: "B",
+    _TEXT: "B",
     3: "H",
     4: "I",
     _RATIONAL: "II",
     6: "b",
+    7: "B",
     8: "h",
     9: "i",
     _SIGNED_RATIONAL: "ii",
@@ -85,23 +89,19 @@ def text(directory: Directory, tag: int) -> str:
 
 
 def _value(data: bytes, inline_at: int, order: Order, kind: int, length: int) -> Value | None:
-    code = "B" if kind == _TEXT else _RAW.get(kind) or _NUMBERS.get(kind)
-    if code is None or (kind in _NUMBERS and length > _MAX_VALUES):
+    code = _CODES.get(kind)
+    if code is None or (kind not in _BYTES and length > _MAX_VALUES):
         return None
     size = struct.calcsize("=" + code) * length
     start = inline_at
     if size > 4:
-        where = _unpack(order + "I", data, inline_at)
-        if not where:
-            return None
-        start = int(where[0])
+        start = int((_unpack(order + "I", data, inline_at) or (len(data),))[0])
     raw = data[start : start + size]
     if len(raw) < size:
         return None
-    if kind == _TEXT:
-        return raw.split(b"\0", 1)[0].decode("utf-8", errors="replace")
-    if kind in _RAW:
-        return raw
+    if kind in _BYTES:
+        is_text = kind == _TEXT
+        return raw.partition(b"\0")[0].decode("utf-8", errors="replace") if is_text else raw
     numbers = struct.unpack(order + code * length, raw)
     if kind in (_RATIONAL, _SIGNED_RATIONAL):
         return tuple(

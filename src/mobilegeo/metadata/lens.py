@@ -53,7 +53,9 @@ class LensTags:
     zoom: float = 1.0
 
 
-def focal_px(tags: LensTags, calibration: Calibration | None, size: tuple[int, int]) -> float | None:
+def focal_px(
+    tags: LensTags, calibration: Calibration | None, size: tuple[int, int]
+) -> float | None:
     """Focal length in pixels of an image of `size` (width, height) as stored; `None` if unknown.
 
     The maker's calibration comes first where it is one of this image, then the 35 mm equivalent,

@@ -242,8 +242,8 @@ def _advice(name: str) -> str:
     for column, usual in _USUAL_NAMES.items():
         if name in usual:
             return f"call it {column!r} if that is what it holds, or remove it"
-    stems = {column.split("_")[0]: column for column in COLUMNS}
-    near = difflib.get_close_matches(name.split("_")[0], stems, n=1)
+    stems = {column.partition("_")[0]: column for column in COLUMNS}
+    near = difflib.get_close_matches(name.partition("_")[0], stems, n=1)
     if near:
         return f"if it is meant as {stems[near[0]]!r}, convert and rename it, or remove it"
     return f"remove it; known are {', '.join(COLUMNS)}"

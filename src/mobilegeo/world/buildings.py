@@ -72,9 +72,7 @@ def raise_building(canvas: Canvas, rng: np.random.Generator, building: Building)
     canvas.material[where][higher] = building.material
     canvas.variant[where][higher] = building.variant
     canvas.detail[where][higher] = _engraving(building, rng, u, v)[higher]
-    canvas.frames.append(
-        (building.x_m, building.y_m, building.angle_rad, floor, building.storey_m)
-    )
+    canvas.frames.append((building.x_m, building.y_m, building.angle_rad, floor, building.storey_m))
     canvas.building[where][higher] = len(canvas.frames)
     _furnish(canvas, rng, building, floor)
     canvas.reserve_area(building.grown(1.0))
@@ -109,39 +107,49 @@ def _engraving(
     return np.asarray(np.clip(value, -127, 127), dtype=np.int8)
 
 
-def _furnish(
-    canvas: Canvas, rng: np.random.Generator, building: Building, floor_m: float
-) -> None:
+def _furnish(canvas: Canvas, rng: np.random.Generator, building: Building, floor_m: float) -> None:
     """Chimneys, skylights, panels and machines on the roof."""
-    if building.roof in {"gable", "hip"} and building.material == Material.ROOF_TILE:
-        if rng.random() < 0.6:
-            u = rng.uniform(-0.7, 0.7) * building.half_u_m
-            top = floor_m + building.eaves_m + building.rise_m + 0.8
-            _box(canvas, building, (u, 0.4, 0.45, 0.45), top, (Material.CLUTTER, 140))
-        side = rng.choice([-1, 1])
-        if rng.random() < 0.22:
-            _panel(canvas, rng, building, side)
-        for _ in range(rng.integers(0, 3)):
-            u = rng.uniform(-0.8, 0.8) * building.half_u_m
-            spot = (u, -side * 0.5 * building.half_v_m, 0.5, 0.4)
-            _box(canvas, building, spot, None, (Material.GLASS, 0))
-    elif building.roof == "flat":
-        area = building.half_u_m * building.half_v_m
-        for _ in range(min(14, int(area / 22) + rng.integers(0, 3))):
-            u, v = rng.uniform(-0.8, 0.8, 2) * (building.half_u_m, building.half_v_m)
-            size = rng.uniform(0.5, 1.6, 2)
-            top = floor_m + building.eaves_m + rng.uniform(0.5, 1.6)
-            variant = int(rng.integers(0, 256))
-            _box(canvas, building, (u, v, *size), top, (Material.CLUTTER, variant))
-        if area > 250 and rng.random() < 0.35:
-            for u in np.arange(-0.8, 0.81, 3.2 / building.half_u_m) * building.half_u_m:
-                spot = (float(u), 0.0, 0.7, 0.75 * building.half_v_m)
-                _box(canvas, building, spot, None, (Material.SOLAR, 0))
-    elif building.material == Material.ROOF_METAL and rng.random() < 0.6:
+    if building.roof == "flat":
+        _furnish_flat(canvas, rng, building, floor_m)
+    elif building.material == Material.ROOF_TILE:
+        _furnish_tiles(canvas, rng, building, floor_m)
+    elif rng.random() < 0.6:
         for u in np.arange(-0.85, 0.86, 8 / building.half_u_m) * building.half_u_m:
             for side in (-1, 1):
                 spot = (float(u), side * 0.5 * building.half_v_m, 0.6, 0.28 * building.half_v_m)
                 _box(canvas, building, spot, None, (Material.CLUTTER, 20))
+
+
+def _furnish_tiles(
+    canvas: Canvas, rng: np.random.Generator, building: Building, floor_m: float
+) -> None:
+    if rng.random() < 0.6:
+        u = rng.uniform(-0.7, 0.7) * building.half_u_m
+        top = floor_m + building.eaves_m + building.rise_m + 0.8
+        _box(canvas, building, (u, 0.4, 0.45, 0.45), top, (Material.CLUTTER, 140))
+    side = int(rng.choice([-1, 1]))
+    if rng.random() < 0.22:
+        _panel(canvas, rng, building, side)
+    for _ in range(rng.integers(0, 3)):
+        u = rng.uniform(-0.8, 0.8) * building.half_u_m
+        spot = (u, -side * 0.5 * building.half_v_m, 0.5, 0.4)
+        _box(canvas, building, spot, None, (Material.GLASS, 0))
+
+
+def _furnish_flat(
+    canvas: Canvas, rng: np.random.Generator, building: Building, floor_m: float
+) -> None:
+    area = building.half_u_m * building.half_v_m
+    for _ in range(min(14, int(area / 22) + rng.integers(0, 3))):
+        u, v = rng.uniform(-0.8, 0.8, 2) * (building.half_u_m, building.half_v_m)
+        half_u, half_v = rng.uniform(0.5, 1.6, 2)
+        top = floor_m + building.eaves_m + rng.uniform(0.5, 1.6)
+        finish = (Material.CLUTTER, int(rng.integers(0, 256)))
+        _box(canvas, building, (u, v, half_u, half_v), top, finish)
+    if area > 250 and rng.random() < 0.35:
+        for u in np.arange(-0.8, 0.81, 3.2 / building.half_u_m) * building.half_u_m:
+            spot = (float(u), 0.0, 0.7, 0.75 * building.half_v_m)
+            _box(canvas, building, spot, None, (Material.SOLAR, 0))
 
 
 def _panel(canvas: Canvas, rng: np.random.Generator, building: Building, side: int) -> None:

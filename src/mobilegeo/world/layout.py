@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import pairwise
 
 import numpy as np
 
@@ -224,7 +225,7 @@ def _clip(cell: _Cell, normal: Array, offset: float, reach_m: float) -> tuple[_C
 
 def _densify(line: Array) -> Array:
     pieces = []
-    for start, end in zip(line[:-1], line[1:], strict=True):
+    for start, end in pairwise(line):
         count = max(1, int(np.hypot(*(end - start)) / _STEP_M))
         pieces.append(start + np.linspace(0, 1, count, endpoint=False)[:, None] * (end - start))
     return np.concatenate([*pieces, line[-1:]])

@@ -25,6 +25,7 @@ def plant(
     x_m: float,
     y_m: float,
     radius_m: float,
+    *,
     conifer: bool = False,
 ) -> None:
     """Notes a tree where its trunk finds soil and no building is within its crown's half."""

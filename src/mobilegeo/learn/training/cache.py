@@ -144,7 +144,7 @@ def _encode(
 ) -> tuple[NDArray[np.float16], NDArray[np.uint8], NDArray[np.float64]]:
     features, coverage, places = [], [], []
     run_options = onnxruntime.RunOptions()
-    run_options.add_run_config_entry("only_execute_path_to_fetches", "1")
+    run_options.only_execute_path_to_fetches = True
     for number, pair in numbered:
         images = np.stack([pair.query, pair.tile])
         pixels = images.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1.0

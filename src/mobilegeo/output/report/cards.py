@@ -13,6 +13,7 @@ from mobilegeo.output.text import finite
 
 PHOTO_SIDE_PX, QUERY_SIDE_PX, TILE_SIDE_PX = 420, 224, 160
 MAX_TILES = 4
+_WIDE = {"remark", "time"}
 _STATUS_WORDS = {"fix": "fix", "no_fix": "no fix", "error": "error"}
 
 
@@ -20,7 +21,8 @@ def render_card(entry: Entry) -> str:
     """The card; `id="photo-N"` is what the pin on the map links to."""
     fix, number = entry.fix, entry.number
     facts = "\n".join(
-        f"<div><dt>{escape(name)}</dt><dd>{value}</dd></div>" for name, value in _facts(entry)
+        f"<div{' class=wide' if name in _WIDE else ''}><dt>{name}</dt><dd>{value}</dd></div>"
+        for name, value in _facts(entry)
     )
     return f"""<article class="card" id="photo-{number}" data-number="{number}">
 <header><h2><span class="count">{number}</span> <bdi>{escape(fix.photo)}</bdi></h2>
@@ -45,7 +47,7 @@ def _pictures(entry: Entry) -> str:
         large.append(_figure(panel.photo, PHOTO_SIDE_PX, f"Photo {name}", "photo"))
     if panel.query is not None:
         alt = f"{name} as compared with the map"
-        large.append(_figure(panel.query, QUERY_SIDE_PX, alt, "north up, at the map's scale"))
+        large.append(_figure(panel.query, QUERY_SIDE_PX, alt, "query, as compared with the map"))
     if panel.heatmap is not None:
         painted = paint_heatmap(panel.heatmap)
         alt = f"Alignment scores of {name} over positions, the peak ringed"

@@ -127,7 +127,7 @@ def _accuracy(evaluation: Evaluation | None) -> list[tuple[str, str]]:
         ("median error", metres(evaluation.median_error_m)),
         ("90 % of errors below", metres(evaluation.p90_error_m)),
         *(
-            (f"of photos within {item.radius_m} m", percent(item.of_photos))
+            (f"photos within {item.radius_m} m", percent(item.of_photos))
             for item in evaluation.within
             if item.radius_m <= 50
         ),

@@ -79,7 +79,7 @@
   }
   svg.addEventListener("dragstart", (event) => event.preventDefault());
   svg.addEventListener("click", (event) => {
-    if (moved >= 5) event.preventDefault();
+    if (moved >= 5 && event.detail) event.preventDefault(); // detail 0: from the keyboard
   }, true);
 
   for (const button of document.querySelectorAll("[data-zoom]")) {

@@ -1,0 +1,1 @@
+"""Evaluation of encoders: recall on held-out pairs and metres on a held-out scene."""

@@ -1,0 +1,52 @@
+"""Many photos, one after the other; a bad one never stops the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mobilegeo.errors import PhotoError, UsageError
+from mobilegeo.fix import Fix
+from mobilegeo.locate.localizer import Localizer, Trace
+from mobilegeo.metadata.telemetry import Telemetry, TelemetryTable
+
+PHOTO_EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
+
+
+def photo_files(paths: Sequence[Path]) -> list[Path]:
+    """The photos named, with folders replaced by the photos in them, by name.
+
+    Raises:
+        UsageError: a folder holds no photos.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        inside = sorted(f for f in path.iterdir() if f.suffix.lower() in PHOTO_EXTENSIONS)
+        if not inside:
+            raise UsageError(path, "the folder holds no photos", "name photos or their folder")
+        files += inside
+    return files
+
+
+def locate_photos(
+    localizer: Localizer,
+    files: Sequence[Path],
+    table: TelemetryTable,
+    overrides: Telemetry,
+) -> Iterator[Trace]:
+    """Locates photos in order; one that cannot be read gives a record with status `error`.
+
+    Args:
+        localizer: the map.
+        files: photos.
+        table: what a telemetry file says of them.
+        overrides: what the user says of all of them, over the table.
+    """
+    for file in files:
+        try:
+            yield localizer.trace(str(file), telemetry=overrides.over(table.lookup(file)))
+        except PhotoError as error:
+            yield Trace(Fix(str(file), "error", reason=str(error)))

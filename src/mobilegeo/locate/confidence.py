@@ -1,0 +1,148 @@
+"""How sure an answer is: the probability that it is right, and its spread in metres.
+
+After alignment, two figures of the heatmap decide whether a fix is right.
+
+*Excess* e: how far the peak stands above what chance gives. The highest of n independent normal
+scores lies near mean + std · √(2 ln n) (Gumbel), so
+
+    e = (peak − mean) / std − √(2 ln n),
+
+with n a quarter of the places and hypotheses compared, as neighbours are correlated. It does not
+grow with the size of the map or the number of headings tried.
+
+*Margin* m: (peak − second) / peak, against the best other place: repeated structures (rows of
+equal houses) have a high excess and no margin.
+
+The spread follows from the peak's shape as for any matched filter: a peak of height p and width w
+in noise of standard deviation s is displaced by about w · s / p along each axis; what the noise
+does not tell (relief, the map's own georeference) adds a floor.
+
+After retrieval alone, the best score and its lead over the best tile elsewhere decide, and the
+position is the mean of the tiles around the best, weighted by their scores.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mobilegeo.locate.align import Alignment
+from mobilegeo.locate.retrieve import Match
+from mobilegeo.maps.tiletable import TileTable
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Constants fitted by `benchmarks/calibrate.py` on photos whose position is known.
+
+    Attributes:
+        bias, excess, margin: of the logistic regression on `e` and `m`.
+        accept: fixes below this probability are withheld.
+        spread: factor on w · s / p.
+        floor_m: standard deviation that remains for a perfect peak, metres along each axis.
+    """
+
+    bias: float
+    excess: float
+    margin: float
+    accept: float
+    spread: float
+    floor_m: float
+
+
+ALIGNED = Calibration(bias=-4.0, excess=0.9, margin=6.0, accept=0.5, spread=1.0, floor_m=1.5)
+
+
+def excess(alignment: Alignment) -> float:
+    """The peak above the highest expected by chance, in standard deviations of the scores."""
+    z = (alignment.best.score - alignment.noise_mean) / alignment.noise_std
+    return z - math.sqrt(2 * math.log(max(2.0, alignment.trials / 4)))
+
+
+def margin(alignment: Alignment) -> float:
+    """The peak's lead over the best other place, as a share of the peak, 0 … 1."""
+    peak = alignment.best.score
+    if peak <= 0:
+        return 0.0
+    return min(1.0, max(0.0, (peak - max(alignment.second, 0.0)) / peak))
+
+
+def probability(alignment: Alignment, calibration: Calibration = ALIGNED) -> float:
+    """Probability that the best place is the right one, 0 … 1."""
+    c = calibration
+    return logistic(c.bias + c.excess * excess(alignment) + c.margin * margin(alignment))
+
+
+def sigma_m(alignment: Alignment, calibration: Calibration = ALIGNED) -> float:
+    """One standard deviation of the position along each axis, metres, if it is right."""
+    relative_noise = alignment.noise_std / max(alignment.best.score, 1e-3)
+    return math.hypot(calibration.floor_m, calibration.spread * alignment.width_m * relative_noise)
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalCalibration:
+    """Constants fitted by `benchmarks/calibrate.py` for answers without alignment.
+
+    Attributes:
+        bias, score, lead: of the logistic regression on the best score and its lead.
+        accept: fixes below this probability are withheld.
+        sharpness: weights of neighbouring tiles are exp(sharpness · score).
+        spread: standard deviation along each axis as a share of the footprint.
+    """
+
+    bias: float
+    score: float
+    lead: float
+    accept: float
+    sharpness: float
+    spread: float
+
+
+RETRIEVED = RetrievalCalibration(
+    bias=-4.0, score=6.0, lead=20.0, accept=0.2, sharpness=20.0, spread=0.2
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalAnswer:
+    """A position from tiles alone, in the map's frame.
+
+    Attributes:
+        x_m, y_m: weighted mean of the tiles around the best.
+        sigma_m: one standard deviation along each axis, metres.
+        probability: that the best tile shows the photo's ground.
+    """
+
+    x_m: float
+    y_m: float
+    sigma_m: float
+    probability: float
+
+
+def retrieval_answer(
+    matches: Sequence[Match], tiles: TileTable, calibration: RetrievalCalibration = RETRIEVED
+) -> RetrievalAnswer:
+    """Turns the best tiles, best first and at least one, into a position."""
+    c = calibration
+    rows = [match.row for match in matches]
+    scores = np.array([match.score for match in matches])
+    x, y, footprint = tiles.x_m[rows], tiles.y_m[rows], float(tiles.footprint_m[rows[0]])
+    around = np.hypot(x - x[0], y - y[0]) <= footprint / 2
+    weights = np.exp(c.sharpness * (scores - scores[0])) * around
+    weights /= weights.sum()
+    elsewhere = float(scores[~around].max(initial=-1.0))
+    evidence = c.bias + c.score * scores[0] + c.lead * (scores[0] - max(elsewhere, 0.0))
+    return RetrievalAnswer(
+        x_m=float(weights @ x),
+        y_m=float(weights @ y),
+        sigma_m=c.spread * footprint,
+        probability=logistic(float(evidence)),
+    )
+
+
+def logistic(x: float) -> float:
+    """1 / (1 + e^−x), without overflow."""
+    return 0.5 * (1.0 + math.tanh(0.5 * x))

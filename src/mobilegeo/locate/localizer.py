@@ -1,0 +1,296 @@
+"""A photo and a map in, a position with its uncertainty out: normalise → retrieve → align."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilegeo.camera import GroundView
+from mobilegeo.encoder import Encoder, load_encoder
+from mobilegeo.fix import Candidate, Fix
+from mobilegeo.index import ExactIndex, TileIndex
+from mobilegeo.locate import confidence, retrieve
+from mobilegeo.locate.align import Aligner, Alignment
+from mobilegeo.locate.hypotheses import Hypotheses, hypotheses
+from mobilegeo.locate.obstacles import Obstacle, nothing_to_match, own_prior, usable
+from mobilegeo.locate.prior import Box, Prior
+from mobilegeo.locate.stopwatch import Stopwatch
+from mobilegeo.locate.template import visible_centre
+from mobilegeo.maps.pack import MapPack
+from mobilegeo.metadata.telemetry import Telemetry
+from mobilegeo.photo import Photo, read_photo
+
+MAX_SCORES = 2_000_000
+"""Places times hypotheses that are compared in full, about two seconds on two cores; beyond that
+alignment looks only around the best tiles."""
+
+ALIGNED_CANDIDATES = 12
+"""Tiles around which alignment looks then."""
+
+DECODE_SIDE_PX = 1000
+"""Photos are decoded at the smallest size whose shorter side has at least this many pixels: at
+0.5 m a pixel of ground a template never asks for more."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to locate.
+
+    Attributes:
+        top: how many candidates to report.
+        retrieval_only: stop after retrieval, as the paper does.
+        ignore_gps: do not use the photo's own GPS position, not even as a prior.
+        prior: where the camera can be; overrides what the photo says of it.
+    """
+
+    top: int = 5
+    retrieval_only: bool = False
+    ignore_gps: bool = False
+    prior: Prior | None = None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """An answer and what it rests on, for reports.
+
+    Attributes:
+        fix: the answer.
+        photo: the photo as decoded.
+        query: the normalised photo that was embedded for the best tile.
+        matches: the best tiles.
+        alignment: outcome of the alignment.
+    """
+
+    fix: Fix
+    photo: Photo | None = None
+    query: retrieve.Query | None = None
+    matches: tuple[retrieve.Match, ...] = ()
+    alignment: Alignment | None = None
+
+
+class Localizer:
+    """Finds photos on one map.
+
+    Args:
+        pack: the map.
+        encoder: the encoder that made the pack; the shipped one when `None`.
+        options: how to locate.
+
+    Raises:
+        PackError: the pack was made with another encoder.
+    """
+
+    def __init__(
+        self, pack: MapPack, encoder: Encoder | None = None, options: Options | None = None
+    ) -> None:
+        self.pack = pack
+        self.encoder = encoder if encoder is not None else load_encoder()
+        pack.require(self.encoder)
+        self.options = options or Options()
+        self._index: TileIndex = ExactIndex(pack.vectors)
+
+    def locate(
+        self,
+        photo: Photo | str | os.PathLike[str],
+        *,
+        telemetry: Telemetry | None = None,
+        prior: Prior | None = None,
+    ) -> Fix:
+        """Where a photo was taken; see `trace` for arguments and errors."""
+        return self.trace(photo, telemetry=telemetry, prior=prior).fix
+
+    def trace(
+        self,
+        photo: Photo | str | os.PathLike[str],
+        *,
+        telemetry: Telemetry | None = None,
+        prior: Prior | None = None,
+    ) -> Trace:
+        """Where a photo was taken, with the evidence.
+
+        Args:
+            photo: a photo, or its path.
+            telemetry: what is known of a photo given by its path, over its own metadata.
+            prior: where the camera can be, over the options' prior.
+
+        Raises:
+            PhotoError: the photo cannot be read.
+        """
+        watch = Stopwatch()
+        with watch.stage("read"):
+            if not isinstance(photo, Photo):
+                photo = read_photo(photo, overrides=telemetry, min_side_px=DECODE_SIDE_PX)
+        trace = self._answer(photo, prior or self.options.prior, watch)
+        timing = watch.milliseconds()
+        return replace(trace, photo=photo, fix=replace(trace.fix, timing_ms=timing))
+
+    def _answer(self, photo: Photo, prior: Prior | None, watch: Stopwatch) -> Trace:
+        try:
+            prior = prior or own_prior(photo, self.pack, ignore_gps=self.options.ignore_gps)
+            known = self._hypotheses(photo)
+            with watch.stage("normalise"):
+                queries = retrieve.make_queries(photo.image, known.views, self.pack)
+                nothing_to_match(queries)
+        except Obstacle as obstacle:
+            return Trace(Fix(photo.source, "no_fix", reason=obstacle.reason))
+        with watch.stage("encode"):
+            embeddings = retrieve.embed_queries(queries, self.encoder)
+        with watch.stage("search"):
+            top = max(self.options.top, ALIGNED_CANDIDATES)
+            found = retrieve.search(queries, embeddings, self.pack, self._index, prior, top)
+        matches = tuple(found)
+        if not matches:
+            reason = "no tile of the map lies where the photo can have been taken"
+            return Trace(Fix(photo.source, "no_fix", reason=reason))
+        query = next(q for q in queries if q.view == matches[0].view)
+        if self.options.retrieval_only:
+            fix, alignment = self._retrieved(photo, known, matches), None
+        else:
+            with watch.stage("align"):
+                alignment = self._align(photo.image, known, matches, prior)
+            fix = self._aligned(photo, known, alignment)
+        fix = replace(fix, candidates=self._candidates(matches))
+        return Trace(fix, query=query, matches=matches[: self.options.top], alignment=alignment)
+
+    def _hypotheses(self, photo: Photo) -> Hypotheses:
+        width, height = photo.image.shape[1], photo.image.shape[0]
+        return usable(hypotheses(photo.telemetry.pose, photo.camera, width, height))
+
+    def _align(
+        self,
+        image: NDArray[np.uint8],
+        known: Hypotheses,
+        matches: tuple[retrieve.Match, ...],
+        prior: Prior | None,
+    ) -> Alignment | None:
+        aligner = Aligner(self.pack, self.encoder, image, prior)
+        area = self._search_area(known, prior)
+        if area is None:
+            return None
+        scores = area.area_m2 / self.pack.spec.cell_m**2 * len(known.views)
+        if scores <= MAX_SCORES:
+            return aligner.align(known.views, [area])
+        near = matches[:ALIGNED_CANDIDATES]
+        views = tuple(dict.fromkeys(match.view for match in near))
+        return aligner.align(views, self._windows(near))
+
+    def _search_area(self, known: Hypotheses, prior: Prior | None) -> Box | None:
+        """Where visible centres can lie: on the map and, for any view, in reach of the prior."""
+        extent, cell_m = self.pack.feature_extent, self.pack.spec.cell_m
+        box = Box(
+            extent.x0 * cell_m,
+            extent.y0 * cell_m,
+            (extent.x0 + extent.width) * cell_m,
+            (extent.y0 + extent.height) * cell_m,
+        )
+        if prior is None:
+            return box
+        reach = max(math.hypot(*(visible_centre(view) or (0.0, 0.0))) for view in known.views)
+        around = prior.box(self.pack.frame)
+        return box.intersection(
+            Box(
+                around.west - reach,
+                around.south - reach,
+                around.east + reach,
+                around.north + reach,
+            )
+        )
+
+    def _windows(self, matches: tuple[retrieve.Match, ...]) -> list[Box]:
+        """Boxes around candidates, those inside an earlier one left out."""
+        tiles = self.pack.tiles
+        boxes: list[Box] = []
+        for match in matches:
+            x, y = float(tiles.x_m[match.row]), float(tiles.y_m[match.row])
+            if not any(b.west <= x <= b.east and b.south <= y <= b.north for b in boxes):
+                reach = float(tiles.footprint_m[match.row])
+                boxes.append(Box(x - reach, y - reach, x + reach, y + reach))
+        return boxes
+
+    def _aligned(self, photo: Photo, known: Hypotheses, alignment: Alignment | None) -> Fix:
+        if alignment is None:
+            reason = "the map holds no data where the photo can have been taken"
+            return Fix(photo.source, "no_fix", method="aligned", reason=reason)
+        best = alignment.best
+        fix = Fix(
+            photo.source,
+            "fix",
+            confidence=confidence.probability(alignment),
+            method="aligned",
+            details={
+                "peak": best.score,
+                "excess": confidence.excess(alignment),
+                "margin": confidence.margin(alignment),
+                "agl_m": best.view.agl_m,
+            },
+        )
+        if fix.confidence < confidence.ALIGNED.accept:
+            return replace(fix, status="no_fix", reason=_doubt(known))
+        fix = self._placed(fix, photo, known, (best.x_m, best.y_m), best.view)
+        return replace(fix, sigma_m=confidence.sigma_m(alignment))
+
+    def _retrieved(
+        self, photo: Photo, known: Hypotheses, matches: tuple[retrieve.Match, ...]
+    ) -> Fix:
+        answer = confidence.retrieval_answer(matches, self.pack.tiles)
+        fix = Fix(photo.source, "fix", confidence=answer.probability, method="retrieval")
+        if fix.confidence < confidence.RETRIEVED.accept:
+            return replace(fix, status="no_fix", reason=_doubt(known))
+        fix = self._placed(fix, photo, known, (answer.x_m, answer.y_m), matches[0].view)
+        return replace(fix, sigma_m=answer.sigma_m)
+
+    def _placed(
+        self,
+        fix: Fix,
+        photo: Photo,
+        known: Hypotheses,
+        place: tuple[float, float],
+        view: GroundView,
+    ) -> Fix:
+        """The fix with its position and heading, and the camera's where the pose is known."""
+        frame = self.pack.frame
+        point = frame.point(*place)
+        heading = (view.heading_deg + frame.convergence_deg(point)) % 360.0
+        remarks = [*known.assumed, *photo.notes]
+        if view.centre_ground is None:
+            remarks.append("the image centre shows no ground: the middle of the visible ground")
+        fix = replace(
+            fix, lat=point.lat, lon=point.lon, heading_deg=heading, reason="; ".join(remarks)
+        )
+        if photo.telemetry.pitch_deg is None:
+            return fix
+        centre = visible_centre(view) or (0.0, 0.0)
+        camera = frame.point(place[0] - centre[0], place[1] - centre[1])
+        return replace(fix, camera_lat=camera.lat, camera_lon=camera.lon)
+
+    def _candidates(self, matches: tuple[retrieve.Match, ...]) -> tuple[Candidate, ...]:
+        tiles = self.pack.tiles
+        return tuple(
+            Candidate(
+                float(tiles.lat[m.row]),
+                float(tiles.lon[m.row]),
+                m.score,
+                float(tiles.footprint_m[m.row]),
+                m.row,
+            )
+            for m in matches[: self.options.top]
+        )
+
+
+def _doubt(known: Hypotheses) -> str:
+    reason = "nothing on the map matches the photo clearly; it may lie outside the map"
+    unknown = [
+        option
+        for option, is_known in (
+            ("--heading-deg", known.heading_known),
+            ("--agl-m and --hfov-deg", known.scale_known),
+        )
+        if not is_known
+    ]
+    if unknown:
+        reason += f"; it would help to know {' and '.join(unknown)}"
+    return reason

@@ -1,0 +1,155 @@
+"""Retrieval: the tiles whose embeddings are nearest to the normalised photo's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilegeo.camera import GroundView
+from mobilegeo.encoder.base import Encoder
+from mobilegeo.index.base import TileIndex
+from mobilegeo.locate.normalise import GroundPatch, project
+from mobilegeo.locate.prior import Prior
+from mobilegeo.locate.template import visible_centre
+from mobilegeo.maps.pack import MapPack
+
+EMBED_BATCH = 16
+
+WANTED_COVERAGE = 0.7
+"""A photo is compared with the largest tiles of which it covers at least this share."""
+
+SEPARATION = 0.24
+"""Candidates nearer to a better one than this share of their footprint are left out: just under
+the usual stride, so that neighbours still count and near-copies on a finer grid do not."""
+
+DEPTH = 64
+"""Tiles asked of the index for each hypothesis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A tile that resembles the photo, under one view of it.
+
+    Attributes:
+        row: of the tile in the pack.
+        score: cosine similarity, −1 … 1.
+        view: the hypothesis that gave the score.
+    """
+
+    row: int
+    score: float
+    view: GroundView
+
+
+@dataclass(frozen=True)
+class Query:
+    """One hypothesis, ready to be embedded: the ground it would show, at a tile's footprint."""
+
+    view: GroundView
+    patch: GroundPatch
+    footprint_m: float
+
+
+def make_queries(
+    image: NDArray[np.uint8], views: Sequence[GroundView], pack: MapPack
+) -> list[Query]:
+    """Normalises a photo once for each view that shows ground.
+
+    Args:
+        image: uint8 [H, W, 3] RGB.
+        views: hypotheses.
+        pack: gives the footprints and the encoder's input size.
+    """
+    queries = []
+    for view in views:
+        centre = visible_centre(view)
+        if centre is None:
+            continue
+        footprint_m = best_footprint(view, centre, pack.footprints_m)
+        size_px = pack.spec.size_px
+        patch = project(image, view, gsd_m=footprint_m / size_px, size_px=size_px, centre=centre)
+        queries.append(Query(view, patch, footprint_m))
+    return queries
+
+
+def best_footprint(
+    view: GroundView, centre: tuple[float, float], footprints_m: Sequence[float]
+) -> float:
+    """The largest footprint of which the view covers enough, else the one it covers most of."""
+    covered = {f: _covered_share(view, centre, f) for f in footprints_m}
+    enough = [f for f, share in covered.items() if share >= WANTED_COVERAGE]
+    return max(enough) if enough else max(covered, key=lambda f: (covered[f], -f))
+
+
+def _covered_share(view: GroundView, centre: tuple[float, float], footprint_m: float) -> float:
+    steps = (np.arange(12) + 0.5) / 12 - 0.5
+    east, north = np.meshgrid(steps * footprint_m + centre[0], steps * footprint_m + centre[1])
+    return float(view.sees(np.stack([east.ravel(), north.ravel()], axis=1)).mean())
+
+
+def embed_queries(queries: Sequence[Query], encoder: Encoder) -> NDArray[np.float32]:
+    """Embeddings of queries, float32 [Q, D]."""
+    batches = [
+        encoder.embed(np.stack([query.patch.image for query in queries[i : i + EMBED_BATCH]]))
+        for i in range(0, len(queries), EMBED_BATCH)
+    ]
+    return np.concatenate(batches)
+
+
+def search(
+    queries: Sequence[Query],
+    embeddings: NDArray[np.float32],
+    pack: MapPack,
+    index: TileIndex,
+    prior: Prior | None,
+    top: int,
+) -> list[Match]:
+    """The best tiles over all hypotheses, at most `top`, best first, none beside a better one.
+
+    Args:
+        queries: hypotheses of one photo.
+        embeddings: float32 [Q, D], of the queries in their order.
+        pack: the map.
+        index: over the pack's vectors.
+        prior: where the camera can be; anywhere when `None`.
+        top: how many to return at most.
+    """
+    found: list[Match] = []
+    for query, embedding in zip(queries, embeddings, strict=True):
+        selected = pack.tiles.footprint_m == query.footprint_m
+        if prior is not None:
+            selected = selected & prior.contains(
+                pack.frame,
+                pack.tiles.x_m - query.patch.east_m,
+                pack.tiles.y_m - query.patch.north_m,
+            )
+        scores, rows = index.search(embedding[None], max(DEPTH, top), selected)
+        found += [
+            Match(int(row), float(score), query.view)
+            for score, row in zip(scores[0], rows[0], strict=True)
+        ]
+    found.sort(key=lambda match: (-match.score, match.row))
+    return _separate(found, pack, top)
+
+
+def _separate(matches: Sequence[Match], pack: MapPack, top: int) -> list[Match]:
+    kept: list[Match] = []
+    tiles = pack.tiles
+    for match in matches:
+        reach = SEPARATION * tiles.footprint_m[match.row]
+        if all(
+            math.hypot(
+                tiles.x_m[match.row] - tiles.x_m[other.row],
+                tiles.y_m[match.row] - tiles.y_m[other.row],
+            )
+            > reach
+            for other in kept
+        ):
+            kept.append(match)
+        if len(kept) == top:
+            break
+    return kept

@@ -1,0 +1,297 @@
+"""The map pack on disk: everything a drone needs to know of an area, in one folder.
+
+```
+area.pack/
+  pack.json          what it is, how it was made, and the hash of every other file
+  tiles.parquet      GeoParquet: one row a tile
+  vectors.npy        float16 [N, D]: the tiles' embeddings, by footprint, then y, then x
+  features/R_C.npy   int8 [64, 64, C]: dense descriptors of 64 × 64 cells, see `cells`
+  preview.jpg        the map at a glance
+```
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilegeo.encoder.base import Encoder, ImageSpec
+from mobilegeo.errors import PackError
+from mobilegeo.geo import Bounds, LatLon, LocalFrame
+from mobilegeo.maps.cells import CHUNK_CELLS, CellBox, chunk_name
+from mobilegeo.maps.integrity import EAGER_BYTES, Integrity
+from mobilegeo.maps.tiletable import TileTable, read_tiles
+from mobilegeo.maps.tiling import Extent
+
+FORMAT_VERSION = 1
+RECORD = "pack.json"
+TILES = "tiles.parquet"
+VECTORS = "vectors.npy"
+PREVIEW = "preview.jpg"
+PARTIAL_SUFFIX = ".partial"
+_CACHED_CHUNKS = 256
+
+
+class MapPack:
+    """An opened pack; made by `MapPack.open`.
+
+    Attributes:
+        path: the folder.
+        spec: facts about the encoder that made it.
+        encoder_id: name and version of the encoder's weights.
+        encoder_sha256: hash of the encoder's weights.
+        frame: the metric frame of its tiles and cells.
+        bounds: the box around the map's imagery, degrees.
+        footprints_m: sides of its tiles, metres, ascending.
+        tiles: the table of its tiles.
+        feature_mean, feature_std: float32 [C] over all cells with data, in the encoder's units.
+        feature_extent: the window of cells around all chunks.
+        feature_chunks: (row, column) of the chunks that exist.
+        preview_extent: what `preview.jpg` shows, in the frame.
+    """
+
+    def __init__(self, path: Path, record: dict[str, Any], integrity: Integrity) -> None:
+        self.path = path
+        self._record = record
+        self._integrity = integrity
+        self.spec = ImageSpec.from_json(json.dumps(record["encoder"]["spec"]), str(path / RECORD))
+        self.encoder_id = str(record["encoder"]["id"])
+        self.encoder_sha256 = str(record["encoder"]["sha256"])
+        self.frame = LocalFrame(LatLon(**record["frame"]["origin"]))
+        self.bounds = Bounds(**record["bounds"])
+        self.footprints_m = tuple(float(item["footprint_m"]) for item in record["tiles"])
+        self.feature_mean = np.array(record["features"]["mean"], dtype=np.float32)
+        self.feature_std = np.array(record["features"]["std"], dtype=np.float32)
+        self.feature_extent = CellBox(**record["features"]["extent"])
+        self.feature_chunks = frozenset((r, c) for r, c in record["features"]["chunks"])
+        self.preview_extent = Extent(**record["preview"])
+        integrity.check(TILES)
+        self.tiles: TileTable = read_tiles(path / TILES)
+        self._vectors = self._open_vectors()
+        self._chunk = lru_cache(maxsize=_CACHED_CHUNKS)(self._load_chunk)
+
+    @classmethod
+    def open(cls, path: str | Path, *, encoder: Encoder | None = None) -> MapPack:
+        """Opens a pack and checks that it is whole.
+
+        Up to `integrity.EAGER_BYTES` every file is hashed now; in a larger pack each piece of a
+        file is hashed when it is first read.
+
+        Args:
+            path: the folder.
+            encoder: the encoder it will be used with; has to be the one that made it.
+
+        Raises:
+            PackError: the pack is missing, unfinished, damaged, foreign, of a newer format, or
+                was made with another encoder.
+        """
+        path = Path(path)
+        record = _read_record(path)
+        try:
+            integrity = Integrity(path, record["files"])
+            integrity.check_sizes()
+            if integrity.total_bytes <= EAGER_BYTES:
+                integrity.check_all()
+            pack = cls(path, record, integrity)
+        except (KeyError, TypeError, ValueError) as error:
+            raise PackError(
+                path / RECORD, f"lacks or garbles an entry ({error!r})", "build the pack again"
+            ) from error
+        if encoder is not None and encoder.sha256 != pack.encoder_sha256:
+            raise PackError(
+                path,
+                f"was built with encoder {pack.encoder_id} ({pack.encoder_sha256[:12]}…), not with "
+                f"{encoder.spec.model_id} ({encoder.sha256[:12]}…)",
+                "use that encoder, or build the map again with this one",
+            )
+        return pack
+
+    @property
+    def vectors(self) -> np.memmap[Any, np.dtype[np.float16]]:
+        """Embeddings of all tiles, float16 [N, D], memory-mapped.
+
+        The first access hashes the whole file, about a second a gigabyte, unless opening did;
+        `read_vectors` hashes only what it reads.
+        """
+        self._integrity.check(VECTORS)
+        return self._vectors
+
+    def read_vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float16]:
+        """Embeddings of some tiles, float16 [len(rows), D]."""
+        row_bytes = self._vectors.itemsize * self._vectors.shape[1]
+        for first, last in _runs(np.unique(rows)):
+            start = self._vectors.offset + first * row_bytes
+            self._integrity.check(VECTORS, start, start + (last + 1 - first) * row_bytes)
+        return np.asarray(self._vectors[rows])
+
+    def features(
+        self, x0_cell: int, y0_cell: int, width: int, height: int
+    ) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+        """Dense descriptors of a window of cells.
+
+        Args:
+            x0_cell: westernmost column.
+            y0_cell: southernmost row.
+            width: columns.
+            height: rows.
+
+        Returns:
+            int8 [height, width, C], row 0 the *northernmost* (y0_cell + height − 1), times
+            `cells.FEATURE_STEP` in the encoder's units; and bool [height, width], False where the
+            map has no data and the descriptor is 0.
+        """
+        window = np.zeros((height, width, self.spec.feature_dim), np.int8)
+        top_cell = y0_cell + height - 1
+        for row in range(y0_cell // CHUNK_CELLS, top_cell // CHUNK_CELLS + 1):
+            for column in range(x0_cell // CHUNK_CELLS, (x0_cell + width - 1) // CHUNK_CELLS + 1):
+                if (row, column) not in self.feature_chunks:
+                    continue
+                top = top_cell - ((row + 1) * CHUNK_CELLS - 1)
+                left = column * CHUNK_CELLS - x0_cell
+                to_y, from_y = _overlap(top, height)
+                to_x, from_x = _overlap(left, width)
+                window[to_y, to_x] = self._chunk(row, column)[from_y, from_x]
+        return window, np.asarray(window.any(axis=2))
+
+    @property
+    def preview_path(self) -> Path:
+        """A JPEG of the map, at most 1024 pixels a side; white where it has no data."""
+        self._integrity.check(PREVIEW)
+        return self.path / PREVIEW
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What pack.json says, as read."""
+        return self._record
+
+    def verify(self) -> int:
+        """Hashes every file that was not hashed before.
+
+        Returns:
+            The size of all files, bytes.
+
+        Raises:
+            PackError: a file was changed.
+        """
+        self._integrity.check_all()
+        return self._integrity.total_bytes + (self.path / RECORD).stat().st_size
+
+    def _open_vectors(self) -> np.memmap[Any, np.dtype[np.float16]]:
+        vectors = np.load(self.path / VECTORS, mmap_mode="r")
+        if (
+            vectors.shape != (len(self.tiles), self.spec.embedding_dim)
+            or vectors.dtype != np.float16
+        ):
+            raise PackError(
+                self.path / VECTORS,
+                f"holds {vectors.dtype} {list(vectors.shape)} instead of float16 "
+                f"[{len(self.tiles)}, {self.spec.embedding_dim}]",
+                "build the pack again",
+            )
+        assert isinstance(vectors, np.memmap)
+        return vectors
+
+    def _load_chunk(self, row: int, column: int) -> NDArray[np.int8]:
+        name = chunk_name(row, column)
+        self._integrity.check(name)
+        chunk: NDArray[np.int8] = np.load(self.path / name, mmap_mode="r")
+        return chunk
+
+
+def pack_info(pack: MapPack) -> dict[str, Any]:
+    """Facts for `mobilegeo map info --json`; hashes all files.
+
+    Raises:
+        PackError: a file was changed.
+    """
+    size = pack.verify()
+    record, box = pack.record, pack.bounds
+    return {
+        "path": str(pack.path),
+        "bounds": {"south": box.south, "west": box.west, "north": box.north, "east": box.east},
+        "footprints_m": list(pack.footprints_m),
+        "tiles": len(pack.tiles),
+        "tiles_per_footprint": {f"{t['footprint_m']:g}": t["count"] for t in record["tiles"]},
+        "encoder": {"id": pack.encoder_id, "sha256": pack.encoder_sha256},
+        "embedding_dim": pack.spec.embedding_dim,
+        "feature_dim": pack.spec.feature_dim,
+        "cell_m": pack.spec.cell_m,
+        "feature_chunks": len(pack.feature_chunks),
+        "area_km2": record["area_km2"],
+        "bytes": size,
+        "bytes_per_km2": round(size / record["area_km2"]),
+        "hashes_verified": True,
+        "format_version": record["format_version"],
+        "created": record["created"],
+        "created_by": record["created_by"],
+        "sources": record["sources"],
+        "notes": record["notes"],
+    }
+
+
+def record_hash(record: dict[str, Any]) -> str:
+    """Hash of everything in pack.json but the hash itself."""
+    rest = {key: value for key, value in record.items() if key != "record_sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    file = path / RECORD
+    if path.name.endswith(PARTIAL_SUFFIX):
+        raise PackError(
+            path,
+            "is an unfinished build",
+            "run the same `mobilegeo map build` again with --resume",
+        )
+    if not file.is_file():
+        raise PackError(path, *_why_no_record(path))
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PackError(file, f"is not readable JSON ({error})", _COPY_AGAIN) from error
+    if not isinstance(record, dict) or "format_version" not in record:
+        raise PackError(file, "does not describe a map pack", "name a folder made by map build")
+    if record["format_version"] != FORMAT_VERSION:
+        raise PackError(
+            path,
+            f"has format {record['format_version']} (made by {record.get('created_by', '?')}), "
+            f"this version reads {FORMAT_VERSION}",
+            "update mobilegeo, or build the map again with this version",
+        )
+    if record.get("record_sha256") != record_hash(record):
+        raise PackError(file, "was changed after it was written", _COPY_AGAIN)
+    return record
+
+
+def _why_no_record(path: Path) -> tuple[str, str]:
+    partial = path.with_name(path.name + PARTIAL_SUFFIX)
+    if not path.exists():
+        if partial.is_dir():
+            return "its build was not finished", "run the same build again with --resume"
+        return "there is no such pack", "check the path, or make it with `mobilegeo map build`"
+    if not path.is_dir():
+        return "is a file, not a pack", "make a pack of it with `mobilegeo map build`"
+    return "is a folder without pack.json", "name a folder made by `mobilegeo map build`"
+
+
+def _overlap(offset: int, size: int) -> tuple[slice, slice]:
+    """Where a chunk that starts at `offset` lies in a window of `size`, and which part of it."""
+    start, stop = max(0, offset), min(size, offset + CHUNK_CELLS)
+    return slice(start, stop), slice(start - offset, stop - offset)
+
+
+def _runs(rows: NDArray[np.integer[Any]]) -> list[tuple[int, int]]:
+    """First and last of every run of neighbouring numbers in an ascending array."""
+    breaks = np.flatnonzero(np.diff(rows) > 1)
+    first = np.concatenate([rows[:1], rows[breaks + 1]])
+    last = np.concatenate([rows[breaks], rows[-1:]])
+    return list(zip(first.tolist(), last.tolist(), strict=True))
+
+
+_COPY_AGAIN = "copy the pack again from where it was built, or build it again"
