@@ -259,7 +259,7 @@ def test_unreadable_truth(tmp_path: Path) -> None:
         read_truth_csv(tmp_path / "none.csv")
     path = tmp_path / "latin.csv"
     path.write_bytes(b"photo,lat,lon\n\xfc.jpg,1,2\n")
-    with pytest.raises(UsageError, match="is not UTF-8 .*; save it as UTF-8 CSV"):
+    with pytest.raises(UsageError, match=r"is not UTF-8 .*; save it as UTF-8 CSV"):
         read_truth_csv(path)
 
 
@@ -272,12 +272,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_truth_reader_refuses_or_reads_anything(folder: Path, content: bytes) -> None:
     path = folder / "anything.csv"
     path.write_bytes(b"photo,lat,lon\n" + content)
+    refused_at = str(path)
     try:
-        found = read_truth_csv(path)
+        assert read_truth_csv(path)
     except UsageError as error:
-        assert str(path) in error.where
-    else:
-        assert found
+        refused_at = error.where
+    assert str(path) in refused_at
 
 
 @given(
@@ -301,10 +301,11 @@ def test_truth_round_trip(folder: Path, rows: list[tuple[str, float, float]]) ->
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[str]:
-    fixes = [fix_at("p/a.jpg", 8.0, confidence=0.9), fix_at("b.jpg", 90.0), Fix("odd.jpg", "error")]
-    write_fixes(fixes, tmp_path / "fixes.jsonl")
-    rows = [f"{name},{HERE.lat},{HERE.lon}" for name in ("a.jpg", "b.jpg", "late.jpg")]
-    (tmp_path / "truth.csv").write_text("\n".join(["photo,lat,lon", *rows]))
+    fixes = [fix_at("p/a.jpg", 8.0, confidence=0.9, heading_deg=3.0), fix_at("b.jpg", 90.0)]
+    write_fixes([*fixes, Fix("odd.jpg", "error")], tmp_path / "fixes.jsonl")
+    rows = [f"{name},{HERE.lat},{HERE.lon},1.5" for name in ("a.jpg", "b.jpg", "late.jpg")]
+    rows.append("away.jpg,,,")
+    (tmp_path / "truth.csv").write_text("\n".join(["photo,lat,lon,heading_deg", *rows]))
     return ["--fixes", str(tmp_path / "fixes.jsonl"), "--truth", str(tmp_path / "truth.csv")]
 
 
@@ -319,7 +320,7 @@ def test_command_prints_one_json_object(files: list[str]) -> None:
     record = json.loads(result.stdout)
     assert result.exit_code == 0
     assert (record["photos"], record["fixes"], record["wrong_fixes"]) == (3, 2, 0)
-    assert record["photos_without_record"] == ["late.jpg"]
+    assert record["photos_without_record"] == ["late.jpg", "away.jpg"]
     assert record["photos_without_truth"] == ["odd.jpg"]
 
 
@@ -328,7 +329,10 @@ def test_command_prints_a_table(files: list[str]) -> None:
     assert result.exit_code == 0
     assert "49.0 m" in result.stdout  # median of 8 and 90
     assert "50.0 % of fixes; error above 50 m" in result.stdout
-    assert "1 in the truth, but not among the fixes: late.jpg" in result.stdout
+    assert "1.5°" in result.stdout
+    words = " ".join(result.stdout.split())
+    assert "outside the map 1 photos, 0 of them wrongly given a fix" in words
+    assert "2 in the truth, but not among the fixes: late.jpg, away.jpg" in result.stdout
 
 
 def test_command_help_has_an_example() -> None:

@@ -112,7 +112,7 @@ def decode_rgb(
             shorter side still has so many pixels; `None` decodes at full size.
 
     Returns:
-        uint8 [H, W, 3], RGB, contiguous.
+        uint8 [H, W, 3], RGB, contiguous and writeable.
 
     Raises:
         PhotoError: the pixels are damaged, cut off, or of a kind that is refused.
@@ -120,14 +120,16 @@ def decode_rgb(
     image = open_header(where, stream)
     wanted = min_side_px or max(image.size)
     try:
-        image.draft("RGB", (wanted, wanted))
+        drafted = image.draft("RGB", (wanted, wanted))  # decodes a JPEG reduced; None for others
         image.load()
         pixels = _rgb(where, image)
     except PhotoError:
         raise
     except Exception as error:  # whatever a decoder raises on damaged bytes
         raise _damaged(where, error) from error
-    return np.ascontiguousarray(_turned(_reduced(pixels, wanted), orientation))
+    if drafted is None:
+        pixels = _reduced(pixels, wanted)
+    return np.require(_turned(pixels, orientation), requirements=["C", "W"])
 
 
 def _plugin(where: str, start: bytes) -> type[ImageFile]:

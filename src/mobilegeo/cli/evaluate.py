@@ -10,8 +10,10 @@ import typer
 
 from mobilegeo.evaluation import Evaluation, read_truth_csv
 from mobilegeo.evaluation import evaluate as evaluate_fixes
-from mobilegeo.evaluation.metrics import DEFAULT_WRONG_M
+from mobilegeo.evaluation.metrics import DEFAULT_WRONG_M, Calibration
 from mobilegeo.output import read_fixes_jsonl
+
+_Row = tuple[str, str, str]
 
 
 def evaluate(
@@ -47,8 +49,8 @@ def _print_table(evaluation: Evaluation) -> None:
     from rich.table import Table
 
     table = Table(show_header=False, box=None, pad_edge=False)
-    for name, value, remark in _rows(evaluation):
-        table.add_row(name, value, remark)
+    for row in _rows(evaluation):
+        table.add_row(*row)
     console = Console(markup=False)
     console.print(table)
     for names, what in (
@@ -59,9 +61,12 @@ def _print_table(evaluation: Evaluation) -> None:
             console.print(f"{len(names)} {what}: {', '.join(names)}", soft_wrap=True)
 
 
-def _rows(result: Evaluation) -> list[tuple[str, str, str]]:
+def _rows(result: Evaluation) -> list[_Row]:
     """Name, value and remark of each line."""
-    sigma = result.calibration
+    return [*_position_rows(result), *_sigma_rows(result.calibration), *_optional_rows(result)]
+
+
+def _position_rows(result: Evaluation) -> list[_Row]:
     return [
         ("photos with a true position", str(result.photos), ""),
         ("fixes", str(result.fixes), f"{_percent(result.fix_rate)} of photos"),
@@ -81,23 +86,30 @@ def _rows(result: Evaluation) -> list[tuple[str, str, str]]:
             str(result.wrong_fixes),
             f"{_percent(result.wrong_fix_rate)} of fixes; error above {result.wrong_m:g} m",
         ),
-        (
-            "outside the map",
-            str(result.outside_photos),
-            f"photos, {result.outside_wrong_fixes} of them wrongly fixed",
-        ),
         ("confidence AUROC", _plain(result.confidence_auroc), "right against wrong fixes"),
+    ]
+
+
+def _sigma_rows(sigma: Calibration) -> list[_Row]:
+    return [
         ("errors within 1 sigma", _percent(sigma.within_1_sigma), "nominal 39.3 %"),
         ("errors within 2 sigma", _percent(sigma.within_2_sigma), "nominal 86.5 %"),
         ("68 % circle holds", _percent(sigma.coverage_68), "nominal 68 %"),
         ("95 % circle holds", _percent(sigma.coverage_95), "nominal 95 %"),
         ("median error / sigma", _plain(sigma.median_error_sigma), "nominal 1.18"),
-        (
-            "median heading error",
-            "-" if result.headings == 0 else f"{result.median_heading_error_deg:.1f}°",
-            f"{result.headings} fixes",
-        ),
     ]
+
+
+def _optional_rows(result: Evaluation) -> list[_Row]:
+    """Of what only some truth tables state."""
+    rows = []
+    if result.median_heading_error_deg is not None:
+        value = f"{result.median_heading_error_deg:.1f}°"
+        rows.append(("median heading error", value, f"over {result.headings} fixes"))
+    if result.outside_photos:
+        remark = f"photos, {result.outside_wrong_fixes} of them wrongly given a fix"
+        rows.append(("outside the map", str(result.outside_photos), remark))
+    return rows
 
 
 def _metres(value: float | None) -> str:

@@ -103,7 +103,7 @@ def locate(
 
     fixes = []
     with progress_bar() as progress:
-        traces = locate_photos(localizer, files, table, overrides, together=together)
+        traces = locate_photos(localizer, files, table, overrides)
         for number, trace in enumerate(traces, start=1):
             progress("photos", number, 1 if together else len(files))
             fixes.append(trace.fix)

@@ -25,12 +25,8 @@ def build(
             show_default=False,
         ),
     ],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder of the pack.", metavar="PACK")
-    ],
-    footprint_m: Annotated[
-        str, typer.Option(help="Sides of the tiles, metres.")
-    ] = "60,120,240",
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the pack.", metavar="PACK")],
+    footprint_m: Annotated[str, typer.Option(help="Sides of the tiles, metres.")] = "60,120,240",
     stride: Annotated[
         float, typer.Option(help="Step from tile to tile, as a share of the footprint.")
     ] = 0.25,

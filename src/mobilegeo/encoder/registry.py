@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mobilegeo.encoder.base import Encoder
 from mobilegeo.encoder.onnx import OnnxEncoder
-from mobilegeo.errors import EncoderError
+from mobilegeo.errors import EncoderError, PackError
+
+if TYPE_CHECKING:
+    from mobilegeo.maps.pack import MapPack
 
 SHIPPED: dict[str, str] = {"first": "first.onnx"}
 """Models inside the package: name → file in `mobilegeo/encoder/weights`."""
@@ -36,3 +41,39 @@ def load_encoder(name: str | os.PathLike[str] = DEFAULT, *, threads: int | None 
             f"choose one of {', '.join(SHIPPED)} or give the path of an exported .onnx file",
         )
     return OnnxEncoder(name, threads=threads)
+
+
+def encoder_for(
+    pack: MapPack,
+    name: str | os.PathLike[str] | None = None,
+    *,
+    threads: int | None = None,
+) -> Encoder:
+    """The encoder that made a pack.
+
+    Args:
+        pack: the map.
+        name: as in `load_encoder`; when `None`, the shipped encoder with the pack's hash.
+        threads: CPU threads; all cores when `None`.
+
+    Raises:
+        PackError: no shipped encoder made the pack, or the one named did not.
+        EncoderError: there is no such encoder.
+    """
+    if name is None:
+        name = next((n for n in SHIPPED if _shipped_sha256(n) == pack.encoder_sha256), None)
+    if name is None:
+        raise PackError(
+            pack.path,
+            f"was built with encoder {pack.encoder_id} ({pack.encoder_sha256[:12]}…), "
+            "which does not ship with this version",
+            "name its .onnx file with --encoder, or build the map again",
+        )
+    encoder = load_encoder(name, threads=threads)
+    pack.require(encoder)
+    return encoder
+
+
+def _shipped_sha256(name: str) -> str:
+    weights = files("mobilegeo.encoder") / "weights" / SHIPPED[name]
+    return hashlib.sha256(weights.read_bytes()).hexdigest()

@@ -17,7 +17,7 @@ from mobilegeo.locate import confidence, retrieve
 from mobilegeo.locate.align import Aligner, Alignment
 from mobilegeo.locate.hypotheses import Hypotheses, hypotheses
 from mobilegeo.locate.obstacles import Obstacle, nothing_to_match, own_prior, usable
-from mobilegeo.locate.prior import Box, Prior
+from mobilegeo.locate.prior import Box, BoxPrior, Prior
 from mobilegeo.locate.stopwatch import Stopwatch
 from mobilegeo.locate.template import visible_centre
 from mobilegeo.maps.pack import MapPack
@@ -180,13 +180,7 @@ class Localizer:
 
     def _search_area(self, known: Hypotheses, prior: Prior | None) -> Box | None:
         """Where visible centres can lie: on the map and, for any view, in reach of the prior."""
-        extent, cell_m = self.pack.feature_extent, self.pack.spec.cell_m
-        box = Box(
-            extent.x0 * cell_m,
-            extent.y0 * cell_m,
-            (extent.x0 + extent.width) * cell_m,
-            (extent.y0 + extent.height) * cell_m,
-        )
+        box = BoxPrior(self.pack.bounds).box(self.pack.frame)
         if prior is None:
             return box
         reach = max(math.hypot(*(visible_centre(view) or (0.0, 0.0))) for view in known.views)

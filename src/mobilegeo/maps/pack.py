@@ -103,14 +103,23 @@ class MapPack:
             raise PackError(
                 path / RECORD, f"lacks or garbles an entry ({error!r})", "build the pack again"
             ) from error
-        if encoder is not None and encoder.sha256 != pack.encoder_sha256:
+        if encoder is not None:
+            pack.require(encoder)
+        return pack
+
+    def require(self, encoder: Encoder) -> None:
+        """Makes sure that an encoder is the one that made the pack.
+
+        Raises:
+            PackError: it is another.
+        """
+        if encoder.sha256 != self.encoder_sha256:
             raise PackError(
-                path,
-                f"was built with encoder {pack.encoder_id} ({pack.encoder_sha256[:12]}…), not with "
+                self.path,
+                f"was built with encoder {self.encoder_id} ({self.encoder_sha256[:12]}…), not with "
                 f"{encoder.spec.model_id} ({encoder.sha256[:12]}…)",
                 "use that encoder, or build the map again with this one",
             )
-        return pack
 
     @property
     def vectors(self) -> np.memmap[Any, np.dtype[np.float16]]:
@@ -152,7 +161,7 @@ class MapPack:
             for column in range(x0_cell // CHUNK_CELLS, (x0_cell + width - 1) // CHUNK_CELLS + 1):
                 if (row, column) not in self.feature_chunks:
                     continue
-                top = top_cell - ((row + 1) * CHUNK_CELLS - 1)
+                top = top_cell - ((row + 1) * CHUNK_CELLS)
                 left = column * CHUNK_CELLS - x0_cell
                 to_y, from_y = _overlap(top, height)
                 to_x, from_x = _overlap(left, width)

@@ -109,7 +109,9 @@ def read_tiles(path: Path) -> TileTable:
     try:
         arrow = read_parquet(path, batch_size=65536).read_all()
         columns = [np.array(arrow.column(name).to_numpy(), dtype=np.float64) for name in _COLUMNS]
-    except Exception as error:  # arro3 raises bare Exceptions
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # arro3 panics on garbage: a BaseException without public name
         raise PackError(
             path, f"is no readable table of tiles ({error})", "build the pack again"
         ) from error

@@ -70,8 +70,8 @@ def read_directory(data: bytes, offset: int, order: Order) -> Directory:
 
 def pointer(directory: Directory, tag: int) -> int | None:
     """The offset that an entry holds."""
-    value = directory.get(tag)
-    return int(value[0]) if isinstance(value, tuple) and value else None
+    offset = number(directory, tag)
+    return None if offset is None else int(offset)
 
 
 def number(directory: Directory, tag: int) -> float | None:

@@ -64,7 +64,7 @@ def focal_px(
     """
     nominal = _from_equivalent(tags, size) or _from_pixel_pitch(tags, size)
     calibrated = _from_calibration(calibration, size) if calibration else None
-    if calibrated and (nominal is None or 0.85 < calibrated / nominal < 1.18):
+    if calibrated and (not nominal or 0.85 < calibrated / nominal < 1.18):
         return calibrated
     return nominal
 

@@ -30,10 +30,10 @@ COLUMNS = (
 def write_csv(fixes: Sequence[Fix], path: Path) -> None:
     """Writes a header and a row a photo; what is unknown is an empty cell.
 
-    UTF-8; a file name that is not UTF-8 keeps its own bytes.
+    As RFC 4180 wants it, with CRLF; UTF-8, but a file name that is not UTF-8 keeps its own bytes.
     """
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text)  # with "\n" alone, Python 3.11 leaves a carriage return unquoted
     writer.writerow([*COLUMNS, "total_ms"])
     for fix in fixes:
         values = [getattr(fix, column) for column in COLUMNS]

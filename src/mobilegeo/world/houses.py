@@ -47,9 +47,9 @@ def _plot(
     if not canvas.is_free(house.grown(1.5)):
         return
     garden = point + inward * (reach + depth / 2)
-    lawn = rectangle(*garden, front / 2, depth / 2, angle)
-    if canvas.is_free(lawn):
-        canvas.fill(lawn, Material.LAWN, int(rng.integers(0, 256)))
+    if canvas.is_free(rectangle(*garden, front / 2 - 1, depth / 2 - 1, angle)):
+        lawn = rectangle(*garden, front / 2, depth / 2, angle)
+        canvas.fill(lawn, Material.LAWN, any_variant(rng))
     _drive(canvas, rng, point + along * (half[0] - 1.2) * rng.choice([-1, 1]), inward, reach)
     if rng.random() < 0.6:
         terrace = centre + inward * (half[1] + 1.5) + along * rng.uniform(-2, 2)

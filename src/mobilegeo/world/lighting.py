@@ -11,9 +11,6 @@ from mobilegeo.world.scene import Array, Raster
 _SOFT_M = 0.5
 """Height over which a shadow's edge fades."""
 
-_STEEPEST = 1.6
-"""Slopes are capped: the model's walls are ramps one cell wide and would flash."""
-
 
 def sunlight(surface_m: Raster, gsd_m: float, sun: Array) -> Raster:
     """Cosine of the sun's angle of incidence, 1 on level ground, without shadows.
@@ -26,17 +23,23 @@ def sunlight(surface_m: Raster, gsd_m: float, sun: Array) -> Raster:
     Returns:
         float32 [H, W], 0 … 1.6.
     """
-    import cv2
-
-    smooth = cv2.GaussianBlur(surface_m, (0, 0), 0.8)
-    scale = 1 / (2 * gsd_m)
-    east = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=1, scale=scale)
-    south = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=1, scale=scale)
-    np.clip(east, -_STEEPEST, _STEEPEST, out=east)
-    np.clip(south, -_STEEPEST, _STEEPEST, out=south)
+    east = _gentler(np.diff(surface_m, axis=1), axis=1) / np.float32(gsd_m)
+    south = _gentler(np.diff(surface_m, axis=0), axis=0) / np.float32(gsd_m)
     facing = np.float32(sun[2]) - east * np.float32(sun[0]) + south * np.float32(sun[1])
     facing /= np.sqrt(1 + east * east + south * south)
     return np.asarray(np.clip(facing / np.float32(sun[2]), 0, 1.6), dtype=np.float32)
+
+
+def _gentler(steps: Raster, axis: int) -> Raster:
+    """The smaller of the steps to either neighbour, 0 where they differ in sign.
+
+    Roofs keep their slope up to the eaves, where a central difference would see the wall.
+    """
+    low = np.concatenate([np.take(steps, [0], axis), steps], axis)
+    high = np.concatenate([steps, np.take(steps, [-1], axis)], axis)
+    return np.where(
+        low * high > 0, np.copysign(np.minimum(np.abs(low), np.abs(high)), low), np.float32(0)
+    )
 
 
 def cast_shadow(surface_m: Raster, gsd_m: float, sun: Array) -> Raster:

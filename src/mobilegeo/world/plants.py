@@ -47,15 +47,13 @@ def hedge(
     """A hedge along a polyline, broken where it would cross anything but soil."""
     import cv2
 
-    mask = np.zeros(canvas.material.shape, np.uint8)
     low = np.maximum(np.floor(line.min(axis=0) / canvas.gsd_m - 8), 0).astype(int)
     high = np.maximum(np.ceil(line.max(axis=0) / canvas.gsd_m + 8), 0).astype(int)
     where = (slice(low[1], high[1]), slice(low[0], high[0]))
-    part = mask[where]
+    part = np.zeros(canvas.material[where].shape, np.uint8)
     if part.size == 0:
         return
     points = np.round((line / canvas.gsd_m - 0.5 - low) * 16).astype(np.int32)
-    part = np.zeros(part.shape, np.uint8)
     cv2.polylines(part, [points], False, 1, max(1, round(width_m / canvas.gsd_m)), shift=4)
     bare = np.isin(canvas.material[where], [int(material) for material in _BARE])
     spot = (part > 0) & bare & (canvas.building[where] == 0)
@@ -73,6 +71,8 @@ def grow_trees(canvas: Canvas, rng: np.random.Generator) -> None:
     crowns = [_broadleaf(rng) for _ in range(_STAMPS)]
     cones = [_conifer(rng) for _ in range(_STAMPS)]
     for x, y, radius, tall, conifer in sorted(canvas.trees, key=lambda tree: tree[3]):
+        if canvas.material_at(x, y) not in _BARE:  # a road or the river came later
+            continue
         window = canvas.patch(x, y, radius)
         variant = int(rng.integers(0, 256))
         form = (cones if conifer else crowns)[int(rng.integers(_STAMPS))]

@@ -67,7 +67,8 @@ def cast_rays(
     Args:
         scene: the surface.
         view: the camera; `agl_m` is its height above the ground at its own position.
-        x_m, y_m: the camera's position in the scene's frame.
+        x_m: the camera's position in the scene's frame, east.
+        y_m: and north.
         max_layers: most layers of the sweep.
     """
     camera_m = scene.ground_at(x_m, y_m) + view.agl_m
@@ -100,8 +101,10 @@ def sample(
     Args:
         scene: gives the extent.
         raster: [h, w] or [h, w, c], covering it.
-        x_m, y_m: origin of the offsets, in the scene's frame.
-        east_m, north_m: float32 [m, n] or [n], offsets.
+        x_m: origin of the offsets in the scene's frame, east.
+        y_m: and north.
+        east_m: float32 [m, n] or [n], offsets from there.
+        north_m: likewise.
         nearest: take the nearest cell instead of interpolating.
     """
     import cv2
@@ -148,8 +151,9 @@ def _layers(
         [y_m + travel * max(0.0, float(north.max())), y_m + travel * min(0.0, float(north.min()))],
         [1.0, 1.0],
     )
-    left, right = np.clip(np.round(corners[0]).astype(int) + (-1, 2), 0, surface.shape[1])
-    top, bottom = np.clip(np.round(corners[1]).astype(int) + (-1, 2), 0, surface.shape[0])
+    margin = np.array([-1, 2])
+    left, right = np.clip(np.round(corners[0]).astype(int) + margin, 0, surface.shape[1])
+    top, bottom = np.clip(np.round(corners[1]).astype(int) + margin, 0, surface.shape[0])
     part = surface[top:bottom, left:right] if right > left and bottom > top else surface
     low, high = float(part.min()), min(float(part.max()), camera_m - _CLEARANCE_M)
     if high - low < 1e-6:
@@ -171,7 +175,7 @@ def _sweep(
     to_camera = np.array([[1.0, 0.0, x_m], [0.0, 1.0, y_m], [0.0, 0.0, 1.0]])
     to_index = scene.index_matrix(scene.surface_m.shape) @ to_camera
     pixel_rays = view.pixel_rays @ to_centre
-    under = np.zeros(size[::-1], np.uint8)
+    under = np.zeros(size[::-1], np.bool_)
     layers_under = np.zeros(size[::-1], np.uint8)
     for height in layers:
         drop = camera_m - height
@@ -182,8 +186,8 @@ def _sweep(
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REFLECT,
         )
-        cv2.bitwise_or(under, cv2.compare(seen, float(height), cv2.CMP_GE), under)
-        cv2.add(layers_under, cv2.min(under, 1), layers_under)
+        under |= seen >= np.float32(height)
+        layers_under += under
     return np.asarray(len(layers) - layers_under, dtype=np.uint8)
 
 

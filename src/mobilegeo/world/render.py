@@ -15,6 +15,8 @@ from mobilegeo.world.scene import Array, Facades, Image, Raster, Scene
 _WALL_RISE_M = 0.9
 """A hit this far below the crest of its neighbourhood is the side of something."""
 
+_SIDE_LEVEL = 2
+
 _SKY_RGB = (168.0, 192.0, 218.0)
 _HAZE_RGB = (196.0, 205.0, 214.0)
 _WINDOW_RGB = (62.0, 70.0, 80.0)
@@ -53,7 +55,8 @@ def render_view(
     Args:
         scene: the ortho and its surface.
         view: the camera; `agl_m` is its height above the ground at its own position.
-        x_m, y_m: the camera's position in the scene's frame.
+        x_m: the camera's position in the scene's frame, east.
+        y_m: and north.
         light: sun for the walls, and haze; the default suits a clear day.
 
     Returns:
@@ -94,8 +97,10 @@ def _paint_walls(
         return
     east, north = (array[rows, columns] for array in (hits.east_m, hits.north_m))
     shade = _side_light(scene, x_m, y_m, east, north, light)
-    plain = colour[rows, columns]
-    wall = plain * (0.55 + 0.35 * shade)[:, None]
+    # From a coarse level of the pyramid, so that the rim of a crown is not drawn out in streaks.
+    coarse = scene.pyramid[min(_SIDE_LEVEL, len(scene.pyramid) - 1)]
+    blurred = sample(scene, coarse, x_m, y_m, east, north)
+    wall = (0.3 * colour[rows, columns] + 0.7 * blurred) * (0.6 + 0.35 * shade)[:, None]
     if scene.facades is not None:
         ids = sample(scene, scene.facades.ids, x_m, y_m, east, north, nearest=True)
         known = ids.astype(np.int64) > 0
@@ -131,7 +136,8 @@ def facade_colour(
     Args:
         facades: the walls.
         row: int64 [N], the building.
-        x_m, y_m: float64 [N], metres east and south of the scene's upper-left corner.
+        x_m: float64 [N], metres east of the scene's upper-left corner.
+        y_m: float64 [N], metres south of it.
         height_m: float32 [N], height above the datum.
 
     Returns:

@@ -78,7 +78,8 @@ def plan(contents: Contents) -> Plot | None:
 def nice_length(limit_m: float) -> float:
     """The longest of 1, 2 and 5 times a power of ten that is not above the limit."""
     power = 10.0 ** math.floor(math.log10(limit_m))
-    return max(factor * power for factor in (1, 2, 5) if factor * power <= limit_m)
+    # 0.5: just below a power of ten the logarithm can be rounded up to it.
+    return max(factor * power for factor in (0.5, 1, 2, 5) if factor * power <= limit_m)
 
 
 def _map_box(frame: LocalFrame, bounds: Bounds) -> Box:

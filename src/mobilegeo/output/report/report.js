@@ -12,7 +12,7 @@
 
   const niceLength = (limit) => {
     const power = 10 ** Math.floor(Math.log10(limit));
-    return [5, 2, 1].find((factor) => factor * power <= limit) * power;
+    return [5, 2, 1, 0.5].find((factor) => factor * power <= limit) * power;
   };
 
   const draw = () => {
