@@ -42,8 +42,10 @@ def affine_around(crs, side_m, pixel, rotation_deg=0.0):
     """A geotransform whose raster of `side_m` is centred about HERE; pixel in units of the CRS."""
     (x,), (y,) = to_crs("EPSG:4326", crs, [HERE.lon], [HERE.lat])
     half = side_m / 2
-    return Affine.translation(x, y) @ Affine.rotation(rotation_deg) @ (
-        Affine.translation(-half, half) @ Affine.scale(pixel, -pixel)
+    return (
+        Affine.translation(x, y)
+        @ Affine.rotation(rotation_deg)
+        @ (Affine.translation(-half, half) @ Affine.scale(pixel, -pixel))
     )
 
 
@@ -51,9 +53,12 @@ def write_raster(path, pixels, *, mask=None, colormap=None, overviews=(), **prof
     """Writes [bands, H, W] as a GeoTIFF (or what `driver` says)."""
     count, height, width = pixels.shape
     profile = {"driver": "GTiff", **profile}
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(
-        path, "w", width=width, height=height, count=count, dtype=pixels.dtype, **profile
-    ) as dataset:
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(
+            path, "w", width=width, height=height, count=count, dtype=pixels.dtype, **profile
+        ) as dataset,
+    ):
         dataset.write(pixels)
         if colormap is not None:
             dataset.write_colormap(1, colormap)
@@ -68,7 +73,9 @@ def painted_raster(path, crs=UTM, side_m=300.0, pixel=0.5, rotation_deg=0.0, **o
     """Writes a square of the painted world; `side_m` and `pixel` in units of the CRS."""
     affine = affine_around(crs, side_m, pixel, rotation_deg)
     size = round(side_m / pixel)
-    return write_raster(path, painted(crs, affine, size, size), crs=crs, transform=affine, **options)
+    return write_raster(
+        path, painted(crs, affine, size, size), crs=crs, transform=affine, **options
+    )
 
 
 def error_in_patch(patch, frame, x_m, y_m, gsd_m, wave_m=40.0):
@@ -146,8 +153,8 @@ class PlainSource:
 class FakeEncoder:
     """A deterministic stand-in: the embedding is an 8 × 8 thumbnail, features are blurred means.
 
-    Like a real network its features see beyond their cell (8 px) and depend on where the input's
-    8-pixel blocks begin.
+    Like those of a real network its features see beyond their cell and depend on where the
+    input's 16-pixel blocks begin.
     """
 
     def __init__(self, sha256="ab" * 32, fail_after=None, error=KeyboardInterrupt):
@@ -159,9 +166,9 @@ class FakeEncoder:
             embedding_dim=192,
             feature_dim=6,
             feature_stride_px=4,
-            feature_halo_px=14,
+            feature_halo_px=18,
             feature_gsd_m=0.5,
-            multiple_px=8,
+            multiple_px=16,
         )
         self.sha256 = sha256
         self.calls = 0
@@ -179,8 +186,8 @@ class FakeEncoder:
         self._count(images)
         scaled = (images.astype(np.float32) / 255 - 0.5) / 0.25
         fine = np.stack([_mean_pool(cv2.blur(image, (15, 15)), 4) for image in scaled])
-        coarse = np.stack([_mean_pool(image, 8) for image in scaled])
-        return np.concatenate([3 * fine, coarse.repeat(2, axis=1).repeat(2, axis=2)], axis=3)
+        coarse = np.stack([_mean_pool(image, 16) for image in scaled])
+        return np.concatenate([3 * fine, coarse.repeat(4, axis=1).repeat(4, axis=2)], axis=3)
 
     def encode(self, images):
         return Encoded(self.embed(images), self.features(images))

@@ -7,6 +7,9 @@ import sys
 import numpy as np
 import pytest
 import rasterio
+from rasterio.control import GroundControlPoint
+from rasterio.transform import Affine
+
 from maps_kit import (
     HERE,
     UTM,
@@ -17,9 +20,6 @@ from maps_kit import (
     painted_raster,
     write_raster,
 )
-from rasterio.control import GroundControlPoint
-from rasterio.transform import Affine
-
 from mobilegeo.errors import MapError
 from mobilegeo.geo import LocalFrame
 from mobilegeo.maps.source import open_map
@@ -33,7 +33,13 @@ FRAME = LocalFrame(HERE)
     [
         (UTM, 300.0, 0.5, 0.0, 0.5),
         (UTM, 300.0, 0.5, 27.0, 0.5),
-        ("EPSG:4326", 300 / DEGREE_M, 0.5 / DEGREE_M, 0.0, 0.5 * math.sqrt(math.cos(math.radians(44.055)))),
+        (
+            "EPSG:4326",
+            300 / DEGREE_M,
+            0.5 / DEGREE_M,
+            0.0,
+            0.5 * math.sqrt(math.cos(math.radians(44.055))),
+        ),
         ("EPSG:3857", 300.0, 0.5, 0.0, 0.5 * math.cos(math.radians(44.055))),
         ("EPSG:2994", 900.0, 1.5, 0.0, None),
     ],
@@ -58,9 +64,9 @@ def test_shrinking_averages_and_an_overview_made_by_nearest_does_no_harm(tmp_pat
     path = write_raster(
         tmp_path / "a.tif", noise, crs=UTM, transform=affine, overviews=(2, 4, 8), tiled=True
     )
-    patch = open_map([path]).read(FRAME, -20.0, 20.0, 1.6, 25, 25)
-    # 256 source pixels a pixel have a deviation of 74 / 16 = 4.6; from the overview that is used
-    # (8 fold, nearest) 4 remain: 37; nearest at full resolution would leave 74
+    patch = open_map([path]).read(FRAME, -20.0, 20.0, 0.8, 50, 50)
+    # The noise deviates by 74. Of the overview that is used (4 fold, by nearest neighbour) 4 pixels
+    # are averaged: 37. The 8 fold one would leave 74.
     assert patch.image.std() < 45.0
     assert patch.image.mean() == pytest.approx(127.5, abs=3.0)
 
@@ -100,8 +106,11 @@ def test_every_way_to_say_no_data(tmp_path, kind):
     options = {"crs": UTM, "transform": affine}
     if kind == "alpha":
         path = write_raster(
-            tmp_path / "m.tif", np.concatenate([pixels, keep[None]]), photometric="rgb",
-            alpha="yes", **options,
+            tmp_path / "m.tif",
+            np.concatenate([pixels, keep[None]]),
+            photometric="rgb",
+            alpha="yes",
+            **options,
         )
     elif kind == "mask":
         path = write_raster(tmp_path / "m.tif", pixels, mask=keep, **options)
@@ -210,8 +219,15 @@ def test_missing_georeference_is_refused_with_a_cure(tmp_path):
 def test_ground_control_points_alone_are_refused(tmp_path):
     points = [GroundControlPoint(r, c, 500000 + c, 4e6 - r) for r in (0, 50) for c in (0, 50)]
     with rasterio.open(
-        tmp_path / "gcp.tif", "w", driver="GTiff", width=50, height=50, count=1, dtype="uint8",
-        gcps=points, crs=UTM,
+        tmp_path / "gcp.tif",
+        "w",
+        driver="GTiff",
+        width=50,
+        height=50,
+        count=1,
+        dtype="uint8",
+        gcps=points,
+        crs=UTM,
     ):
         pass
     with pytest.raises(MapError, match=r"gcp\.tif: .*control points only.*gdalwarp"):
@@ -235,8 +251,12 @@ def test_missing_empty_and_foreign_files_are_refused(tmp_path):
 def test_truncated_tiff_names_the_file(tmp_path, compress):
     noise = np.random.default_rng(0).integers(0, 255, (3, 600, 600), dtype=np.uint8)
     path = write_raster(
-        tmp_path / "cut.tif", noise, crs=UTM, transform=affine_around(UTM, 300.0, 0.5),
-        tiled=True, compress=compress,
+        tmp_path / "cut.tif",
+        noise,
+        crs=UTM,
+        transform=affine_around(UTM, 300.0, 0.5),
+        tiled=True,
+        compress=compress,
     )
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(MapError, match=r"cut\.tif: cannot be read as a raster.*copy it again"):
@@ -260,8 +280,17 @@ def test_world_too_large_or_across_the_antimeridian(tmp_path):
 def test_huge_raster_is_never_read_whole(tmp_path):
     path = tmp_path / "huge.tif"
     with rasterio.open(
-        path, "w", driver="GTiff", width=30_000, height=30_000, count=3, dtype="uint8", crs=UTM,
-        transform=affine_around(UTM, 15_000.0, 0.5), sparse_ok=True, tiled=True,
+        path,
+        "w",
+        driver="GTiff",
+        width=30_000,
+        height=30_000,
+        count=3,
+        dtype="uint8",
+        crs=UTM,
+        transform=affine_around(UTM, 15_000.0, 0.5),
+        sparse_ok=True,
+        tiled=True,
     ) as dataset:
         dataset.write(np.full((3, 512, 512), 90, np.uint8), window=((14848, 15360), (14848, 15360)))
     script = (

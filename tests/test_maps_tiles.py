@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyproj import Transformer
+
 from maps_kit import (
     HERE,
     encode_tile,
@@ -17,8 +19,6 @@ from maps_kit import (
     tile_address,
     write_mbtiles,
 )
-from pyproj import Transformer
-
 from mobilegeo.errors import MapError
 from mobilegeo.geo import LatLon, LocalFrame
 from mobilegeo.maps import xyz
@@ -236,7 +236,10 @@ def test_banepa_and_kampala(shared_data):
     assert kampala.gsd_m == pytest.approx(0.0746, rel=0.01)
     box = kampala.bounds
     frame = LocalFrame(LatLon(box.north, box.east))
-    views = [kampala.read(frame, -76.4, 0.0, gsd, round(64 / gsd), round(64 / gsd)) for gsd in (0.1, 0.2, 0.4)]
+    views = [
+        kampala.read(frame, -76.4, 0.0, gsd, round(64 / gsd), round(64 / gsd))
+        for gsd in (0.1, 0.2, 0.4)
+    ]
     assert all(view.valid.mean() > 0.97 for view in views)
     # three zooms of one photo: reduced to 0.8 m they show the same
     small = [cv2.resize(view.image, (80, 80), interpolation=cv2.INTER_AREA) for view in views]
@@ -257,7 +260,9 @@ def test_any_other_name_is_no_tile_or_a_valid_address(name):
     assert key is None or (key[1] < 2 ** key[0] and key[2] < 2 ** key[0])
 
 
-@pytest.mark.parametrize("name", ["3/9/1.png", "1/2.png", "a-1-2-31.png", "18/1-2.png", "18/1/2.txt"])
+@pytest.mark.parametrize(
+    "name", ["3/9/1.png", "1/2.png", "a-1-2-31.png", "18/1-2.png", "18/1/2.txt"]
+)
 def test_names_that_are_no_tiles(name):
     assert tile_key(name) is None
 

@@ -55,9 +55,7 @@ def test_encodings_and_pieces() -> None:
     packet = dji_packet(**DJI)
     assert read_xmp(packet.decode("utf-8").encode("utf-16")) == FACTS
     assert read_xmp(b"http://ns.adobe.com/xap/1.0/\0" + packet) == FACTS
-    assert (
-        read_xmp(packet[packet.index(b" drone-dji:Gimbal") : -60]) == FACTS
-    )
+    assert read_xmp(packet[packet.index(b" drone-dji:Gimbal") : -60]) == FACTS
     assert read_xmp(b"\xff\xfe\xfa" + packet + b"\xc3\x28") == FACTS
 
 

@@ -11,11 +11,12 @@ import pytest
 from arro3.io import read_parquet
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from maps_kit import FakeEncoder, PlainSource
 
+from maps_kit import FakeEncoder, PlainSource
 from mobilegeo.errors import PackError
 from mobilegeo.geo import distance_m
-from mobilegeo.maps import integrity, pack as pack_module
+from mobilegeo.maps import integrity
+from mobilegeo.maps import pack as pack_module
 from mobilegeo.maps.build import build_pack
 from mobilegeo.maps.cells import FEATURE_STEP, FeatureBlock
 from mobilegeo.maps.integrity import Integrity, file_entry
@@ -186,12 +187,16 @@ def test_another_encoder_is_refused(built):
         MapPack.open(built, encoder=FakeEncoder(sha256="cd" * 32))
 
 
-@pytest.mark.parametrize("name", ["tiles.parquet", "vectors.npy", "preview.jpg", "features/0_0.npy"])
+@pytest.mark.parametrize(
+    "name", ["tiles.parquet", "vectors.npy", "preview.jpg", "features/0_0.npy"]
+)
 def test_a_flipped_byte_names_the_file(copy, name):
     data = bytearray((copy / name).read_bytes())
     data[len(data) // 2] ^= 1
     (copy / name).write_bytes(data)
-    with pytest.raises(PackError, match=rf"{name}: was changed after it was written.*copy the pack"):
+    with pytest.raises(
+        PackError, match=rf"{name}: was changed after it was written.*copy the pack"
+    ):
         MapPack.open(copy)
 
 

@@ -6,9 +6,17 @@ import threading
 
 import numpy as np
 import pytest
-from maps_kit import FakeEncoder, PlainSource, folder_hashes, write_mbtiles
-from maps_kit import encode_tile, painted_raster, painted_tile, tile_address
 
+from maps_kit import (
+    FakeEncoder,
+    PlainSource,
+    encode_tile,
+    folder_hashes,
+    painted_raster,
+    painted_tile,
+    tile_address,
+    write_mbtiles,
+)
 from mobilegeo.errors import MapError, PackError, ResourceError
 from mobilegeo.maps import workspace
 from mobilegeo.maps.build import build_pack

@@ -178,7 +178,7 @@ class GroundView:
         up = -self.axes[2, 2]
         focal = CameraModel(self.hfov_deg).focal_px(self.width_px)
         slant_m = self.agl_m / up
-        return slant_m / focal / math.sqrt(up)
+        return float(slant_m / focal / math.sqrt(up))
 
     def footprint(self, samples_per_edge: int = 16) -> Array:
         """Outline of the usable ground in the image.
@@ -221,4 +221,4 @@ def _convex_hull(points: Array) -> Array:
     import cv2
 
     hull = cv2.convexHull(points.astype(np.float32))
-    return hull[:, 0, :].astype(np.float64)
+    return np.asarray(hull[:, 0, :], dtype=np.float64)

@@ -85,6 +85,7 @@ def locate(
     from mobilegeo.encoder.registry import encoder_for
     from mobilegeo.locate.batch import locate_photos, photo_files
     from mobilegeo.locate.localizer import Localizer, Options
+    from mobilegeo.locate.together import locate_together
     from mobilegeo.maps.pack import MapPack
     from mobilegeo.metadata.telemetry import Telemetry, TelemetryTable, read_telemetry_csv
     from mobilegeo.output import to_json_line, write_fixes
@@ -103,7 +104,8 @@ def locate(
 
     fixes = []
     with progress_bar() as progress:
-        traces = locate_photos(localizer, files, table, overrides)
+        find = locate_together if together else locate_photos
+        traces = find(localizer, files, table, overrides)
         for number, trace in enumerate(traces, start=1):
             progress("photos", number, 1 if together else len(files))
             fixes.append(trace.fix)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,6 +73,25 @@ class Trace:
     alignment: Alignment | None = None
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A photo, normalised and embedded.
+
+    Attributes:
+        photo: the photo.
+        known: the hypotheses that show ground.
+        prior: where its camera can be; anywhere when `None`.
+        queries: the normalised photo under each hypothesis.
+        embeddings: float32 [Q, D], of the queries.
+    """
+
+    photo: Photo
+    known: Hypotheses
+    prior: Prior | None
+    queries: tuple[retrieve.Query, ...]
+    embeddings: NDArray[np.float32]
+
+
 class Localizer:
     """Finds photos on one map.
 
@@ -124,50 +144,70 @@ class Localizer:
         with watch.stage("read"):
             if not isinstance(photo, Photo):
                 photo = read_photo(photo, overrides=telemetry, min_side_px=DECODE_SIDE_PX)
-        trace = self._answer(photo, prior or self.options.prior, watch)
+        trace = self._answer(photo, prior, watch)
         timing = watch.milliseconds()
         return replace(trace, photo=photo, fix=replace(trace.fix, timing_ms=timing))
 
-    def _answer(self, photo: Photo, prior: Prior | None, watch: Stopwatch) -> Trace:
-        try:
-            prior = prior or own_prior(photo, self.pack, ignore_gps=self.options.ignore_gps)
-            known = self._hypotheses(photo)
-            with watch.stage("normalise"):
-                queries = retrieve.make_queries(photo.image, known.views, self.pack)
-                nothing_to_match(queries)
-        except Obstacle as obstacle:
-            return Trace(Fix(photo.source, "no_fix", reason=obstacle.reason))
+    def prepare(self, photo: Photo, prior: Prior | None, watch: Stopwatch) -> Prepared:
+        """Normalises and embeds a photo under every hypothesis.
+
+        Raises:
+            Obstacle: the photo cannot be located at all.
+        """
+        prior = prior or self.options.prior
+        prior = prior or own_prior(photo, self.pack, ignore_gps=self.options.ignore_gps)
+        height, width = photo.image.shape[:2]
+        known = usable(hypotheses(photo.telemetry.pose, photo.camera, width, height))
+        with watch.stage("normalise"):
+            queries = retrieve.make_queries(photo.image, known.views, self.pack)
+            nothing_to_match(queries)
         with watch.stage("encode"):
             embeddings = retrieve.embed_queries(queries, self.encoder)
-        with watch.stage("search"):
-            top = max(self.options.top, ALIGNED_CANDIDATES)
-            found = retrieve.search(queries, embeddings, self.pack, self._index, prior, top)
-        matches = tuple(found)
-        if not matches:
-            reason = "no tile of the map lies where the photo can have been taken"
-            return Trace(Fix(photo.source, "no_fix", reason=reason))
-        query = next(q for q in queries if q.view == matches[0].view)
+        return Prepared(photo, known, prior, tuple(queries), embeddings)
+
+    def search(
+        self,
+        queries: Sequence[retrieve.Query],
+        embeddings: NDArray[np.float32],
+        prior: Prior | None,
+    ) -> tuple[retrieve.Match, ...]:
+        """The best tiles over all queries, best first.
+
+        Raises:
+            Obstacle: no tile lies where the photo can have been taken.
+        """
+        top = max(self.options.top, ALIGNED_CANDIDATES)
+        found = retrieve.search(queries, embeddings, self.pack, self._index, prior, top)
+        if not found:
+            raise Obstacle("no tile of the map lies where the photo can have been taken")
+        return tuple(found)
+
+    def _answer(self, photo: Photo, prior: Prior | None, watch: Stopwatch) -> Trace:
+        try:
+            prepared = self.prepare(photo, prior, watch)
+            with watch.stage("search"):
+                matches = self.search(prepared.queries, prepared.embeddings, prepared.prior)
+        except Obstacle as obstacle:
+            return Trace(Fix(photo.source, "no_fix", reason=obstacle.reason))
+        query = next(q for q in prepared.queries if q.view == matches[0].view)
+        alignment = None
         if self.options.retrieval_only:
-            fix, alignment = self._retrieved(photo, known, matches), None
+            fix = self.retrieved(prepared, matches)
         else:
             with watch.stage("align"):
-                alignment = self._align(photo.image, known, matches, prior)
-            fix = self._aligned(photo, known, alignment)
-        fix = replace(fix, candidates=self._candidates(matches))
+                alignment = self.align(prepared, matches)
+            fix = self.aligned(prepared, alignment)
+        fix = replace(fix, candidates=self.candidates(matches))
         return Trace(fix, query=query, matches=matches[: self.options.top], alignment=alignment)
 
-    def _hypotheses(self, photo: Photo) -> Hypotheses:
-        width, height = photo.image.shape[1], photo.image.shape[0]
-        return usable(hypotheses(photo.telemetry.pose, photo.camera, width, height))
+    def align(self, prepared: Prepared, matches: Sequence[retrieve.Match]) -> Alignment | None:
+        """Aligns a photo with all of the map it can lie on, or around its best tiles.
 
-    def _align(
-        self,
-        image: NDArray[np.uint8],
-        known: Hypotheses,
-        matches: tuple[retrieve.Match, ...],
-        prior: Prior | None,
-    ) -> Alignment | None:
-        aligner = Aligner(self.pack, self.encoder, image, prior)
+        Returns:
+            `None` when the map holds no data there.
+        """
+        known, prior = prepared.known, prepared.prior
+        aligner = Aligner(self.pack, self.encoder, prepared.photo.image, prior)
         area = self._search_area(known, prior)
         if area is None:
             return None
@@ -194,7 +234,7 @@ class Localizer:
             )
         )
 
-    def _windows(self, matches: tuple[retrieve.Match, ...]) -> list[Box]:
+    def _windows(self, matches: Sequence[retrieve.Match]) -> list[Box]:
         """Boxes around candidates, those inside an earlier one left out."""
         tiles = self.pack.tiles
         boxes: list[Box] = []
@@ -205,7 +245,9 @@ class Localizer:
                 boxes.append(Box(x - reach, y - reach, x + reach, y + reach))
         return boxes
 
-    def _aligned(self, photo: Photo, known: Hypotheses, alignment: Alignment | None) -> Fix:
+    def aligned(self, prepared: Prepared, alignment: Alignment | None) -> Fix:
+        """The answer that an alignment gives."""
+        photo, known = prepared.photo, prepared.known
         if alignment is None:
             reason = "the map holds no data where the photo can have been taken"
             return Fix(photo.source, "no_fix", method="aligned", reason=reason)
@@ -227,9 +269,9 @@ class Localizer:
         fix = self._placed(fix, photo, known, (best.x_m, best.y_m), best.view)
         return replace(fix, sigma_m=confidence.sigma_m(alignment))
 
-    def _retrieved(
-        self, photo: Photo, known: Hypotheses, matches: tuple[retrieve.Match, ...]
-    ) -> Fix:
+    def retrieved(self, prepared: Prepared, matches: Sequence[retrieve.Match]) -> Fix:
+        """The answer that tiles alone give."""
+        photo, known = prepared.photo, prepared.known
         answer = confidence.retrieval_answer(matches, self.pack.tiles)
         fix = Fix(photo.source, "fix", confidence=answer.probability, method="retrieval")
         if fix.confidence < confidence.RETRIEVED.accept:
@@ -261,7 +303,8 @@ class Localizer:
         camera = frame.point(place[0] - centre[0], place[1] - centre[1])
         return replace(fix, camera_lat=camera.lat, camera_lon=camera.lon)
 
-    def _candidates(self, matches: tuple[retrieve.Match, ...]) -> tuple[Candidate, ...]:
+    def candidates(self, matches: Sequence[retrieve.Match]) -> tuple[Candidate, ...]:
+        """The best tiles, as they are reported."""
         tiles = self.pack.tiles
         return tuple(
             Candidate(

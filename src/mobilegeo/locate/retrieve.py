@@ -70,10 +70,17 @@ def make_queries(
         if centre is None:
             continue
         footprint_m = best_footprint(view, centre, pack.footprints_m)
-        size_px = pack.spec.size_px
-        patch = project(image, view, gsd_m=footprint_m / size_px, size_px=size_px, centre=centre)
-        queries.append(Query(view, patch, footprint_m))
+        queries.append(query_at(image, view, footprint_m, pack.spec.size_px))
     return queries
+
+
+def query_at(image: NDArray[np.uint8], view: GroundView, footprint_m: float, size_px: int) -> Query:
+    """Normalises a photo, uint8 [H, W, 3], to a tile's footprint; the view shows ground."""
+    centre = visible_centre(view)
+    assert centre is not None, "views without ground are turned away before"
+    gsd_m = footprint_m / size_px
+    patch = project(image, view, gsd_m=gsd_m, size_px=size_px, centre=centre)
+    return Query(view, patch, footprint_m)
 
 
 def best_footprint(

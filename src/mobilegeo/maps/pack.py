@@ -161,7 +161,7 @@ class MapPack:
             for column in range(x0_cell // CHUNK_CELLS, (x0_cell + width - 1) // CHUNK_CELLS + 1):
                 if (row, column) not in self.feature_chunks:
                     continue
-                top = top_cell - ((row + 1) * CHUNK_CELLS)
+                top = top_cell - ((row + 1) * CHUNK_CELLS - 1)
                 left = column * CHUNK_CELLS - x0_cell
                 to_y, from_y = _overlap(top, height)
                 to_x, from_x = _overlap(left, width)

@@ -77,10 +77,15 @@ def render_ortho(world: World, appearance: Appearance) -> Image:
 def scene_of(
     world: World, appearance: Appearance, west_m: float = 0.0, north_m: float = 0.0
 ) -> Scene:
-    """The world as the renderer wants it, its upper-left corner at (west_m, north_m)."""
+    """The world as the renderer wants it, its upper-left corner at (west_m, north_m).
+
+    The surface is smoothed by 0.8 cells, so that turned walls do not show the cells as teeth.
+    """
+    import cv2
+
     return Scene(
         ortho=render_ortho(world, appearance),
-        surface_m=world.surface_m,
+        surface_m=np.asarray(cv2.GaussianBlur(world.surface_m, (0, 0), 0.8), np.float32),
         gsd_m=world.gsd_m,
         west_m=west_m,
         north_m=north_m,
@@ -107,7 +112,7 @@ def _paint(
     shift = strengths[..., 3] * patches
     paint[..., 0] *= 1 + shift
     paint[..., 2] *= 1 + 0.5 * shift
-    return paint
+    return np.asarray(paint, dtype=np.float32)
 
 
 def _develop(paint: Raster, appearance: Appearance, rng: np.random.Generator) -> Image:
@@ -115,7 +120,8 @@ def _develop(paint: Raster, appearance: Appearance, rng: np.random.Generator) ->
     grey = paint @ np.array([0.3, 0.59, 0.11], np.float32)
     paint = grey[..., None] + np.float32(appearance.saturation) * (paint - grey[..., None])
     if appearance.contrast != 1.0:
-        paint = 255 * (np.clip(paint, 0, 400) / 255) ** np.float32(appearance.contrast)
+        np.power(np.clip(paint, 0, 400) / 255, appearance.contrast, out=paint)
+        paint *= 255
     paint = paint * np.float32(1 - appearance.haze) + appearance.haze * _HAZE
     if appearance.noise > 0:
         noise = rng.standard_normal(paint.shape[:2], dtype=np.float32)
@@ -148,16 +154,16 @@ def _park_cars(
         cv2.fillPoly(raster, [points], value, shift=4)
 
     taken = world.slots[rng.random(len(world.slots)) < appearance.cars]
-    for x, y, angle in taken:
+    for *place, angle in taken:
         turn = angle + rng.normal(0, 0.03)
         half = (rng.uniform(2.0, 2.4), rng.uniform(0.85, 0.95))
-        body = rectangle(x, y, *half, turn)
+        body = rectangle(np.array(place), half, turn)
         fill(cars, body, 1)
         fill(material, body, int(Material.CAR))
         fill(variant, body, int(rng.integers(0, VARIANTS)))
         ahead = np.array([np.cos(turn), np.sin(turn)])
-        for place in (0.55, -1.35):
-            glass = rectangle(*(np.array([x, y]) + place * ahead), 0.3, 0.7, turn)
+        for forward in (0.55, -1.35):
+            glass = rectangle(place + forward * ahead, (0.24, 0.66), turn)
             fill(material, glass, int(Material.GLASS))
     under = (world.surface_m - world.ground_m > 0.5) | (world.material == Material.WATER)
     material[under], variant[under] = world.material[under], world.variant[under]

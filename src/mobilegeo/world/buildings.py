@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,13 +15,13 @@ from mobilegeo.world.scene import Array, Raster
 Roof = Literal["gable", "hip", "flat", "lean"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Building:
     """One wing; an L-shaped house has two.
 
     Attributes:
-        x_m, y_m: centre, plan metres.
-        half_u_m, half_v_m: half the length along the ridge and across it.
+        centre: float64 [2], plan metres.
+        half_m: half the length along the ridge (u) and across it (v).
         angle_rad: direction of the ridge, from x towards y.
         eaves_m: height of the walls.
         rise_m: of the roof above them.
@@ -29,10 +30,8 @@ class Building:
         storey_m: height of a storey, for the windows.
     """
 
-    x_m: float
-    y_m: float
-    half_u_m: float
-    half_v_m: float
+    centre: Array
+    half_m: tuple[float, float]
     angle_rad: float
     eaves_m: float
     rise_m: float
@@ -41,28 +40,22 @@ class Building:
     variant: int
     storey_m: float = 2.9
 
-    @property
-    def outline(self) -> Array:
-        """float64 [4, 2]: corners."""
-        return rectangle(self.x_m, self.y_m, self.half_u_m, self.half_v_m, self.angle_rad)
-
     def grown(self, by_m: float) -> Array:
         """float64 [4, 2]: corners of a rectangle larger on all sides."""
-        return rectangle(
-            self.x_m, self.y_m, self.half_u_m + by_m, self.half_v_m + by_m, self.angle_rad
-        )
+        half_u, half_v = self.half_m
+        return rectangle(self.centre, (half_u + by_m, half_v + by_m), self.angle_rad)
 
 
 def raise_building(canvas: Canvas, rng: np.random.Generator, building: Building) -> None:
     """Draws a building with its roof's details and takes its ground."""
-    reach = float(np.hypot(building.half_u_m, building.half_v_m))
-    window = canvas.patch(building.x_m, building.y_m, reach)
+    reach = math.hypot(*building.half_m)
+    window = canvas.patch(building.centre, reach)
     if window is None:
         return
     where, dx, dy = window
     cosine, sine = np.float32(np.cos(building.angle_rad)), np.float32(np.sin(building.angle_rad))
     u, v = dx * cosine + dy * sine, -dx * sine + dy * cosine
-    inside = (np.abs(u) <= building.half_u_m) & (np.abs(v) <= building.half_v_m)
+    inside = (np.abs(u) <= building.half_m[0]) & (np.abs(v) <= building.half_m[1])
     if not inside.any():
         return
     floor = float(canvas.ground_m[where][inside].min())
@@ -72,22 +65,22 @@ def raise_building(canvas: Canvas, rng: np.random.Generator, building: Building)
     canvas.material[where][higher] = building.material
     canvas.variant[where][higher] = building.variant
     canvas.detail[where][higher] = _engraving(building, rng, u, v)[higher]
-    canvas.frames.append((building.x_m, building.y_m, building.angle_rad, floor, building.storey_m))
+    canvas.frames.append((*building.centre, building.angle_rad, floor, building.storey_m))
     canvas.building[where][higher] = len(canvas.frames)
     _furnish(canvas, rng, building, floor)
     canvas.reserve_area(building.grown(1.0))
 
 
 def _roof_height(building: Building, u: Raster, v: Raster) -> Raster:
-    across = 1 - np.abs(v) / building.half_v_m
+    across = 1 - np.abs(v) / building.half_m[1]
     if building.roof == "gable":
         return np.asarray(building.rise_m * across, dtype=np.float32)
     if building.roof == "hip":
-        along = (building.half_u_m - np.abs(u)) / building.half_v_m
+        along = (building.half_m[0] - np.abs(u)) / building.half_m[1]
         return np.asarray(building.rise_m * np.minimum(across, along), dtype=np.float32)
     if building.roof == "lean":
-        return np.asarray(building.rise_m * (v / building.half_v_m + 1) / 2, dtype=np.float32)
-    edge = np.minimum(building.half_u_m - np.abs(u), building.half_v_m - np.abs(v))
+        return np.asarray(building.rise_m * (v / building.half_m[1] + 1) / 2, dtype=np.float32)
+    edge = np.minimum(building.half_m[0] - np.abs(u), building.half_m[1] - np.abs(v))
     return np.where(edge < 0.4, np.float32(building.rise_m), np.float32(0))
 
 
@@ -114,9 +107,9 @@ def _furnish(canvas: Canvas, rng: np.random.Generator, building: Building, floor
     elif building.material == Material.ROOF_TILE:
         _furnish_tiles(canvas, rng, building, floor_m)
     elif rng.random() < 0.6:
-        for u in np.arange(-0.85, 0.86, 8 / building.half_u_m) * building.half_u_m:
+        for u in np.arange(-0.85, 0.86, 8 / building.half_m[0]) * building.half_m[0]:
             for side in (-1, 1):
-                spot = (float(u), side * 0.5 * building.half_v_m, 0.6, 0.28 * building.half_v_m)
+                spot = (float(u), side * 0.5 * building.half_m[1], 0.6, 0.28 * building.half_m[1])
                 _box(canvas, building, spot, None, (Material.CLUTTER, 20))
 
 
@@ -124,37 +117,37 @@ def _furnish_tiles(
     canvas: Canvas, rng: np.random.Generator, building: Building, floor_m: float
 ) -> None:
     if rng.random() < 0.6:
-        u = rng.uniform(-0.7, 0.7) * building.half_u_m
+        u = rng.uniform(-0.7, 0.7) * building.half_m[0]
         top = floor_m + building.eaves_m + building.rise_m + 0.8
         _box(canvas, building, (u, 0.4, 0.45, 0.45), top, (Material.CLUTTER, 140))
     side = int(rng.choice([-1, 1]))
     if rng.random() < 0.22:
         _panel(canvas, rng, building, side)
-    for _ in range(rng.integers(0, 3)):
-        u = rng.uniform(-0.8, 0.8) * building.half_u_m
-        spot = (u, -side * 0.5 * building.half_v_m, 0.5, 0.4)
+    for _ in range(int(rng.integers(0, 3))):
+        u = rng.uniform(-0.8, 0.8) * building.half_m[0]
+        spot = (u, -side * 0.5 * building.half_m[1], 0.5, 0.4)
         _box(canvas, building, spot, None, (Material.GLASS, 0))
 
 
 def _furnish_flat(
     canvas: Canvas, rng: np.random.Generator, building: Building, floor_m: float
 ) -> None:
-    area = building.half_u_m * building.half_v_m
-    for _ in range(min(14, int(area / 22) + rng.integers(0, 3))):
-        u, v = rng.uniform(-0.8, 0.8, 2) * (building.half_u_m, building.half_v_m)
+    area = building.half_m[0] * building.half_m[1]
+    for _ in range(min(14, int(area / 22) + int(rng.integers(0, 3)))):
+        u, v = rng.uniform(-0.8, 0.8, 2) * (building.half_m[0], building.half_m[1])
         half_u, half_v = rng.uniform(0.5, 1.6, 2)
         top = floor_m + building.eaves_m + rng.uniform(0.5, 1.6)
         finish = (Material.CLUTTER, int(rng.integers(0, 256)))
         _box(canvas, building, (u, v, half_u, half_v), top, finish)
     if area > 250 and rng.random() < 0.35:
-        for u in np.arange(-0.8, 0.81, 3.2 / building.half_u_m) * building.half_u_m:
-            spot = (float(u), 0.0, 0.7, 0.75 * building.half_v_m)
+        for u in np.arange(-0.8, 0.81, 3.2 / building.half_m[0]) * building.half_m[0]:
+            spot = (float(u), 0.0, 0.7, 0.75 * building.half_m[1])
             _box(canvas, building, spot, None, (Material.SOLAR, 0))
 
 
 def _panel(canvas: Canvas, rng: np.random.Generator, building: Building, side: int) -> None:
-    half_u = building.half_u_m * rng.uniform(0.35, 0.75)
-    spot = (0.0, side * 0.5 * building.half_v_m, half_u, 0.3 * building.half_v_m)
+    half_u = building.half_m[0] * rng.uniform(0.35, 0.75)
+    spot = (0.0, side * 0.5 * building.half_m[1], half_u, 0.3 * building.half_m[1])
     _box(canvas, building, spot, None, (Material.SOLAR, int(rng.integers(0, 256))))
 
 
@@ -167,13 +160,12 @@ def _box(
 ) -> None:
     """A rectangle in the building's axes (u, v, half sizes); raised to `top_m` where given."""
     u, v, half_u, half_v = spot
-    x = building.x_m + u * np.cos(building.angle_rad) - v * np.sin(building.angle_rad)
-    y = building.y_m + u * np.sin(building.angle_rad) + v * np.cos(building.angle_rad)
-    window = canvas.patch(x, y, float(np.hypot(half_u, half_v)))
+    cosine, sine = np.cos(building.angle_rad), np.sin(building.angle_rad)
+    centre = building.centre + np.array([u * cosine - v * sine, u * sine + v * cosine])
+    window = canvas.patch(centre, math.hypot(half_u, half_v))
     if window is None:
         return
     where, dx, dy = window
-    cosine, sine = np.cos(building.angle_rad), np.sin(building.angle_rad)
     inside = (np.abs(dx * cosine + dy * sine) <= half_u) & (
         np.abs(dy * cosine - dx * sine) <= half_v
     )

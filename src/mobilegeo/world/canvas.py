@@ -5,6 +5,7 @@ Coordinates are plan metres: x east and y *south* of the upper-left corner.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +17,23 @@ from mobilegeo.world.scene import Array, Raster
 _SHIFT = 4
 FREE_CELL_M = 1.0
 """Side of the cells in which occupancy is kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """A tree to be planted.
+
+    Attributes:
+        place: float64 [2].
+        radius_m: of its crown.
+        height_m: of its top.
+        conifer: whether it is one.
+    """
+
+    place: Array
+    radius_m: float
+    height_m: float
+    conifer: bool
 
 
 @dataclass(eq=False)
@@ -32,7 +50,7 @@ class Canvas:
         building: uint16, 0 or the number of the building.
         taken: uint8 [h, w] in cells of 1 m: nothing more may be built here.
         frames: of the buildings, as in `Facades`.
-        trees: (x, y, radius, height, conifer) of what will be planted.
+        trees: what will be planted.
         slots: (x, y, angle in radians) where a car may stand.
     """
 
@@ -45,7 +63,7 @@ class Canvas:
     building: NDArray[np.uint16]
     taken: NDArray[np.uint8]
     frames: list[tuple[float, float, float, float, float]] = field(default_factory=list)
-    trees: list[tuple[float, float, float, float, bool]] = field(default_factory=list)
+    trees: list[Tree] = field(default_factory=list)
     slots: list[tuple[float, float, float]] = field(default_factory=list)
 
     @classmethod
@@ -112,16 +130,16 @@ class Canvas:
             return False
         return not self.taken[cells[:, 1], cells[:, 0]].any()
 
-    def material_at(self, x_m: float, y_m: float) -> Material | None:
+    def material_at(self, point: Array) -> Material | None:
         """The material at a point; `None` beyond the edge."""
-        row, column = int(y_m / self.gsd_m), int(x_m / self.gsd_m)
+        row, column = math.floor(point[1] / self.gsd_m), math.floor(point[0] / self.gsd_m)
         height, width = self.material.shape
-        if not (0 <= row < height and 0 <= column < width and x_m >= 0 and y_m >= 0):
+        if not (0 <= row < height and 0 <= column < width):
             return None
         return Material(int(self.material[row, column]))
 
     def patch(
-        self, x_m: float, y_m: float, radius_m: float
+        self, centre: Array, radius_m: float
     ) -> tuple[tuple[slice, slice], Raster, Raster] | None:
         """A square window of the rasters around a point.
 
@@ -130,13 +148,13 @@ class Canvas:
             the window lies beyond the edge.
         """
         height, width = self.material.shape
-        left, top = (max(0, int((c - radius_m) / self.gsd_m)) for c in (x_m, y_m))
-        right = min(width, int((x_m + radius_m) / self.gsd_m) + 2)
-        bottom = min(height, int((y_m + radius_m) / self.gsd_m) + 2)
+        left, top = (max(0, int((c - radius_m) / self.gsd_m)) for c in centre)
+        right = min(width, int((centre[0] + radius_m) / self.gsd_m) + 2)
+        bottom = min(height, int((centre[1] + radius_m) / self.gsd_m) + 2)
         if right <= left or bottom <= top:
             return None
-        xs = (np.arange(left, right, dtype=np.float32) + 0.5) * self.gsd_m - x_m
-        ys = (np.arange(top, bottom, dtype=np.float32) + 0.5) * self.gsd_m - y_m
+        xs = (np.arange(left, right, dtype=np.float32) + 0.5) * self.gsd_m - centre[0]
+        ys = (np.arange(top, bottom, dtype=np.float32) + 0.5) * self.gsd_m - centre[1]
         dx, dy = np.meshgrid(xs.astype(np.float32), ys.astype(np.float32))
         return (slice(top, bottom), slice(left, right)), dx, dy
 
@@ -145,10 +163,16 @@ class Canvas:
         return np.asarray(np.round(scaled * (1 << _SHIFT)), dtype=np.int32)
 
 
-def rectangle(x_m: float, y_m: float, half_u_m: float, half_v_m: float, angle_rad: float) -> Array:
-    """float64 [4, 2]: corners of a turned rectangle; u runs along `angle_rad`, from x to y."""
+def rectangle(centre: Array, half_m: Array | tuple[float, float], angle_rad: float) -> Array:
+    """float64 [4, 2]: corners of a turned rectangle.
+
+    Args:
+        centre: float64 [2].
+        half_m: half its sides, along `angle_rad` (from x to y) and across.
+        angle_rad: its direction.
+    """
     along = np.array([np.cos(angle_rad), np.sin(angle_rad)])
     across = np.array([-along[1], along[0]])
     signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
-    u, v = signs[:, :1] * half_u_m, signs[:, 1:] * half_v_m
-    return np.asarray(np.array([x_m, y_m]) + u * along + v * across)
+    u, v = signs[:, :1] * half_m[0], signs[:, 1:] * half_m[1]
+    return np.asarray(centre + u * along + v * across)

@@ -30,7 +30,7 @@ def draw_park(canvas: Canvas, rng: np.random.Generator, block: Block) -> None:
         for _ in range(rng.integers(2, 9)):
             place = middle + rng.normal(0, 5, 2)
             if within(block, place[None], 9):
-                plant(canvas, rng, *place, rng.uniform(2, 5.5), conifer=conifer)
+                plant(canvas, rng, place, rng.uniform(2, 5.5), conifer=conifer)
 
 
 def draw_sport(canvas: Canvas, rng: np.random.Generator, block: Block) -> None:
@@ -38,14 +38,14 @@ def draw_sport(canvas: Canvas, rng: np.random.Generator, block: Block) -> None:
     canvas.fill(block.outline, Material.LAWN, any_variant(rng))
     angle = main_angle(block)
     for half in ((52.0, 34.0), (42.0, 27.0), (30.0, 20.0)):
-        lot = rectangle(*block.centre, half[0] + 3, half[1] + 3, angle)
+        lot = rectangle(block.centre, (half[0] + 3, half[1] + 3), angle)
         if within(block, lot, 8) and canvas.is_free(lot):
             _pitch(canvas, rng, block.centre, half, angle)
             canvas.reserve_area(lot)
             break
     for _ in range(6):
         centre = inside(rng, block)
-        lot = rectangle(*centre, 18.5, 9.5, angle)
+        lot = rectangle(centre, (18.5, 9.5), angle)
         if within(block, lot, 8) and canvas.is_free(lot):
             _tennis(canvas, rng, centre, angle)
             canvas.reserve_area(lot)
@@ -53,7 +53,7 @@ def draw_sport(canvas: Canvas, rng: np.random.Generator, block: Block) -> None:
         shift = np.array([-1.0, 1.0]) * walk(line)[1][:, ::-1] * (reach + 4)
         for point in (line + shift)[1:-1:2]:
             if rng.random() < 0.7:
-                plant(canvas, rng, *(point + rng.normal(0, 1, 2)), rng.uniform(2, 4.5))
+                plant(canvas, rng, point + rng.normal(0, 1, 2), rng.uniform(2, 4.5))
 
 
 def draw_field(canvas: Canvas, rng: np.random.Generator, block: Block) -> None:
@@ -72,13 +72,13 @@ def draw_field(canvas: Canvas, rng: np.random.Generator, block: Block) -> None:
             hedge(canvas, rng, line + shift, rng.uniform(1.5, 3), rng.uniform(1.5, 3))
             for point in (line + shift)[1:-1:2]:
                 if rng.random() < 0.35:
-                    plant(canvas, rng, *point, rng.uniform(2, 5))
+                    plant(canvas, rng, point, rng.uniform(2, 5))
     if rng.random() < 0.4:
         middle = inside(rng, block)
         for _ in range(rng.integers(1, 6)):
             canvas_point = middle + rng.normal(0, 5, 2)
             canvas.fill(_blob(rng, canvas_point, 4), Material.MEADOW, any_variant(rng))
-            plant(canvas, rng, *canvas_point, rng.uniform(2.5, 5.5))
+            plant(canvas, rng, canvas_point, rng.uniform(2.5, 5.5))
 
 
 def draw_wood(canvas: Canvas, rng: np.random.Generator, block: Block) -> None:
@@ -90,8 +90,8 @@ def draw_wood(canvas: Canvas, rng: np.random.Generator, block: Block) -> None:
     for _ in range(int(block.area_m2 / 17)):
         place = inside(rng, block)
         conifer = rng.random() < conifers
-        if within(block, place[None], 8) and canvas.material_at(*place) == Material.FOREST_FLOOR:
-            plant(canvas, rng, *place, rng.uniform(2, 3.4 if conifer else 5.2), conifer=conifer)
+        if within(block, place[None], 8) and canvas.material_at(place) == Material.FOREST_FLOOR:
+            plant(canvas, rng, place, rng.uniform(2, 3.4 if conifer else 5.2), conifer=conifer)
 
 
 def _furrows(
@@ -142,13 +142,13 @@ def _pitch(
     angle: float,
 ) -> None:
     canvas.fill(
-        rectangle(*centre, half[0] + 3, half[1] + 3, angle), Material.PITCH, any_variant(rng)
+        rectangle(centre, (half[0] + 3, half[1] + 3), angle), Material.PITCH, any_variant(rng)
     )
     axes = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     stripe = half[0] / 8
     shade = int(rng.integers(0, 2)) * 128
     for index in range(-8, 8, 2):
-        strip = rectangle(*(centre + (index + 0.5) * stripe * axes[0]), stripe / 2, half[1], angle)
+        strip = rectangle(centre + (index + 0.5) * stripe * axes[0], (stripe / 2, half[1]), angle)
         canvas.fill(strip, Material.PITCH, min(255, shade + 60))
 
     def line(points: list[tuple[float, float]]) -> None:
@@ -166,7 +166,7 @@ def _pitch(
 
 
 def _tennis(canvas: Canvas, rng: np.random.Generator, centre: Array, angle: float) -> None:
-    canvas.fill(rectangle(*centre, 18, 9, angle), Material.COURT, any_variant(rng))
+    canvas.fill(rectangle(centre, (18, 9), angle), Material.COURT, any_variant(rng))
     axes = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     for u, v in ((11.9, 5.5), (11.9, 4.1), (6.4, 4.1)):
         corners = np.array([(-u, -v), (u, -v), (u, v), (-u, v), (-u, -v)])
@@ -185,7 +185,7 @@ def _winding_path(
     )
     line = start + steps * run + bend * across
     kept = np.array([within(block, point[None], 6) for point in line])
-    free = np.array([canvas.is_free(rectangle(*point, 1, 1, 0)) for point in line])
+    free = np.array([canvas.is_free(rectangle(point, (1, 1), 0)) for point in line])
     width, variant = rng.uniform(1.6, 2.6), any_variant(rng)
     for index in np.flatnonzero((kept & free)[:-1] & (kept & free)[1:]):
         canvas.stroke(line[index : index + 2], width, Material.GRAVEL, variant)

@@ -41,6 +41,7 @@ _TILT_SIGMA_DEG = 0.5
 _HEIGHT_SIGMA = 0.03
 _GPS_SIGMA_M = 2.5
 _LEAST_INSIDE = 0.93
+_FINEST_GSD_M = 0.11
 _SURFACE_GSD_M = 0.5
 
 
@@ -168,6 +169,7 @@ def _appearances(rng: np.random.Generator) -> tuple[Appearance, Appearance]:
         sun_elevation_deg=rng.uniform(35, 58),
         gains=(1.03, 1.0, 0.96),
         saturation=0.80,
+        blur_px=0.5,
         contrast=rng.uniform(0.92, 1.05),
         cars=0.55,
         seed=int(rng.integers(2**31)),
@@ -176,7 +178,7 @@ def _appearances(rng: np.random.Generator) -> tuple[Appearance, Appearance]:
 
 
 def _draw_shot(rng: np.random.Generator, scene: Scene, photo_px: tuple[int, int]) -> Shot:
-    """A random view that shows little beyond the map, its centre well inside."""
+    """A random view that shows little beyond the map, and nothing finer than the world has."""
     while True:
         pitch = -90.0 + (rng.uniform(0, 8) if rng.random() < 0.45 else rng.uniform(8, 40))
         view = GroundView(
@@ -187,6 +189,8 @@ def _draw_shot(rng: np.random.Generator, scene: Scene, photo_px: tuple[int, int]
             roll_deg=float(np.clip(rng.normal(0, 1.2), -4, 4)),
             agl_m=rng.uniform(60, 250),
         )
+        if (view.centre_gsd_m or 0.0) < _FINEST_GSD_M:
+            continue
         x = scene.west_m + rng.uniform(0, scene.width_m)
         y = scene.north_m - rng.uniform(0, scene.height_m)
         shot = Shot(view, x, y)

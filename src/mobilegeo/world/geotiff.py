@@ -115,7 +115,8 @@ def _metres_per_unit(ortho: Any, path: str | Path) -> float:
         raise MapError(path, f"is not north up with square pixels ({transform!r})", cure)
     projection = Proj(ortho.crs.to_wkt())
     middle = ortho.transform @ (ortho.width / 2, ortho.height / 2)
-    factors = projection.get_factors(*projection(*middle, inverse=True))
+    lon, lat = projection(middle[0], middle[1], inverse=True)
+    factors = projection.get_factors(lon, lat)
     if abs(factors.meridional_scale - 1) > _WORST_SCALE:
         raise MapError(
             path, f"stretches lengths {factors.meridional_scale:.3f} times ({ortho.crs})", cure

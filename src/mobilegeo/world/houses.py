@@ -47,14 +47,14 @@ def _plot(
     if not canvas.is_free(house.grown(1.5)):
         return
     garden = point + inward * (reach + depth / 2)
-    if canvas.is_free(rectangle(*garden, front / 2 - 1, depth / 2 - 1, angle)):
-        lawn = rectangle(*garden, front / 2, depth / 2, angle)
+    if canvas.is_free(rectangle(garden, (front / 2 - 1, depth / 2 - 1), angle)):
+        lawn = rectangle(garden, (front / 2, depth / 2), angle)
         canvas.fill(lawn, Material.LAWN, any_variant(rng))
     _drive(canvas, rng, point + along * (half[0] - 1.2) * rng.choice([-1, 1]), inward, reach)
     if rng.random() < 0.6:
         terrace = centre + inward * (half[1] + 1.5) + along * rng.uniform(-2, 2)
         canvas.fill(
-            rectangle(*terrace, rng.uniform(2, 4), 1.8, angle), Material.PAVING, any_variant(rng)
+            rectangle(terrace, (rng.uniform(2, 4), 1.8), angle), Material.PAVING, any_variant(rng)
         )
     raise_building(canvas, rng, house)
     _wing(canvas, rng, house, inward)
@@ -82,7 +82,7 @@ def _house(
     rise = 0.6 if roof == "flat" else half[1] * rng.uniform(0.55, 0.95)
     material = Material.ROOF_FLAT if roof == "flat" else Material.ROOF_TILE
     eaves = rng.choice([3.0, 5.6], p=[0.45, 0.55])
-    return Building(*centre, *half, angle, eaves, rise, roof, material, variant)
+    return Building(centre, (half[0], half[1]), angle, eaves, rise, roof, material, variant)
 
 
 def _wing(canvas: Canvas, rng: np.random.Generator, house: Building, inward: Array) -> None:
@@ -90,10 +90,10 @@ def _wing(canvas: Canvas, rng: np.random.Generator, house: Building, inward: Arr
     if rng.random() < 0.5:
         return
     along = np.array([np.cos(house.angle_rad), np.sin(house.angle_rad)])
-    shift = along * house.half_u_m * rng.uniform(-0.7, 0.7) + inward * house.half_v_m
-    half_v = house.half_v_m * rng.uniform(0.55, 0.75)
+    shift = along * house.half_m[0] * rng.uniform(-0.7, 0.7) + inward * house.half_m[1]
+    half_v = house.half_m[1] * rng.uniform(0.55, 0.75)
     wing = Building(
-        house.x_m + shift[0], house.y_m + shift[1], house.half_v_m, half_v,
+        house.centre + shift, (house.half_m[1], half_v),
         house.angle_rad + np.pi / 2, house.eaves_m - 0.3,
         0.4 if house.roof == "flat" else min(house.rise_m * 0.8, half_v * 0.8),
         house.roof, house.material, house.variant,
@@ -116,15 +116,15 @@ def _back_garden(
     choice = rng.random()
     spot = centre + half_front * rng.uniform(-0.6, 0.6)
     if choice < 0.35:
-        size = rng.uniform(1.2, 2.0, 2)
+        size = (rng.uniform(1.2, 2.0), rng.uniform(1.2, 2.0))
         shed = Building(
-            *spot, *size, angle, 2.1, 0.5, "lean", Material.ROOF_METAL, any_variant(rng), 40.0
+            spot, size, angle, 2.1, 0.5, "lean", Material.ROOF_METAL, any_variant(rng), 40.0
         )
         try_building(canvas, rng, shed, margin_m=0.3)
-    elif choice < 0.47 and canvas.is_free(rectangle(*spot, 5, 3, angle)):
-        canvas.fill(rectangle(*spot, 4.8, 3.0, angle), Material.PAVING, any_variant(rng))
-        canvas.fill(rectangle(*spot, 3.6, 1.9, angle), Material.POOL, any_variant(rng))
-    elif choice < 0.65 and canvas.is_free(rectangle(*spot, 3, 2, angle)):
+    elif choice < 0.47 and canvas.is_free(rectangle(spot, (5, 3), angle)):
+        canvas.fill(rectangle(spot, (4.8, 3.0), angle), Material.PAVING, any_variant(rng))
+        canvas.fill(rectangle(spot, (3.6, 1.9), angle), Material.POOL, any_variant(rng))
+    elif choice < 0.65 and canvas.is_free(rectangle(spot, (3, 2), angle)):
         canvas.fill(
-            rectangle(*spot, rng.uniform(1.5, 3), 1.6, angle), Material.SOIL, any_variant(rng)
+            rectangle(spot, (rng.uniform(1.5, 3), 1.6), angle), Material.SOIL, any_variant(rng)
         )

@@ -119,7 +119,7 @@ _LOOKS: dict[Material, Look] = {
     Material.PITCH: Look(((84, 122, 62), (70, 116, 70)), 0.04, 0.05, 0.05, 0.3, 0.05),
     Material.COURT: Look(((150, 84, 68), (66, 104, 136), (78, 116, 88)), 0.03, 0.04, 0.04),
     Material.CAR: Look(_CARS, 0.04, 0.02, 0.0),
-    Material.GLASS: Look(((40, 46, 52),), 0.04, 0.02, 0.0),
+    Material.GLASS: Look(((58, 65, 72),), 0.04, 0.02, 0.0),
     Material.FOREST_FLOOR: Look(((88, 88, 58), (78, 80, 54)), 0.05, 0.16, 0.1, 0.2, 0.1),
 }  # fmt: skip
 

@@ -63,7 +63,7 @@ def scatter_trees(
     for _ in range(int(block.area_m2 * per_m2)):
         conifer = rng.random() < conifers
         radius = rng.uniform(*radius_m) * (0.7 if conifer else 1.0)
-        plant(canvas, rng, *inside(rng, block), radius, conifer=conifer)
+        plant(canvas, rng, inside(rng, block), radius, conifer=conifer)
 
 
 def any_variant(rng: np.random.Generator) -> int:

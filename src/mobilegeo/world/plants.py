@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mobilegeo.world.canvas import Canvas
+from mobilegeo.world.canvas import Canvas, Tree
 from mobilegeo.world.materials import Material
 from mobilegeo.world.noise import fractal
 from mobilegeo.world.scene import Array, Raster
@@ -22,23 +22,22 @@ _BARE = frozenset(
 def plant(
     canvas: Canvas,
     rng: np.random.Generator,
-    x_m: float,
-    y_m: float,
+    place: Array,
     radius_m: float,
     *,
     conifer: bool = False,
 ) -> None:
     """Notes a tree where its trunk finds soil and no building is within its crown's half."""
-    if canvas.material_at(x_m, y_m) not in _BARE:
+    if canvas.material_at(place) not in _BARE:
         return
-    around = 0.7 * radius_m * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) + (x_m, y_m)
+    around = 0.7 * radius_m * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) + place
     rows, columns = ((around / canvas.gsd_m).astype(int)).T[::-1]
     height, width = canvas.building.shape
     rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
     if canvas.building[rows, columns].any():
         return
     tall = radius_m * (rng.uniform(3.0, 4.2) if conifer else rng.uniform(1.7, 2.5))
-    canvas.trees.append((x_m, y_m, radius_m, tall, conifer))
+    canvas.trees.append(Tree(place, radius_m, tall, conifer))
 
 
 def hedge(
@@ -66,30 +65,33 @@ def hedge(
 
 def grow_trees(canvas: Canvas, rng: np.random.Generator) -> None:
     """Stamps all noted trees into the rasters, low ones first."""
-    import cv2
-
     crowns = [_broadleaf(rng) for _ in range(_STAMPS)]
     cones = [_conifer(rng) for _ in range(_STAMPS)]
-    for x, y, radius, tall, conifer in sorted(canvas.trees, key=lambda tree: tree[3]):
-        if canvas.material_at(x, y) not in _BARE:  # a road or the river came later
-            continue
-        window = canvas.patch(x, y, radius)
-        variant = int(rng.integers(0, 256))
-        form = (cones if conifer else crowns)[int(rng.integers(_STAMPS))]
-        if window is None:
-            continue
-        where, dx, dy = window
-        scale = np.float32(_STAMP_PX / (2 * radius))
-        across = (dx * scale + _STAMP_PX / 2 - 0.5, dy * scale + _STAMP_PX / 2 - 0.5)
-        profile = cv2.remap(form[0], *across, cv2.INTER_LINEAR)
-        lumps = cv2.remap(form[1], *across, cv2.INTER_LINEAR)
-        top = canvas.ground_m[where] + np.float32(tall) * profile
-        spot = (profile > 0.05) & (top > canvas.surface_m[where])
-        canvas.surface_m[where][spot] = top[spot]
-        canvas.material[where][spot] = Material.CONIFER if conifer else Material.BROADLEAF
-        canvas.variant[where][spot] = variant
-        canvas.detail[where][spot] = lumps[spot].astype(np.int8)
-        canvas.building[where][spot] = 0
+    # A road or the river may have come after a tree was noted.
+    standing = [tree for tree in canvas.trees if canvas.material_at(tree.place) in _BARE]
+    for tree in sorted(standing, key=lambda tree: tree.height_m):
+        form = (cones if tree.conifer else crowns)[int(rng.integers(_STAMPS))]
+        _stamp(canvas, tree, form, int(rng.integers(0, 256)))
+
+
+def _stamp(canvas: Canvas, tree: Tree, form: tuple[Raster, Raster], variant: int) -> None:
+    import cv2
+
+    window = canvas.patch(tree.place, tree.radius_m)
+    if window is None:
+        return
+    where, dx, dy = window
+    scale = np.float32(_STAMP_PX / (2 * tree.radius_m))
+    columns, rows = (delta * scale + np.float32(_STAMP_PX / 2 - 0.5) for delta in (dx, dy))
+    profile = cv2.remap(form[0], columns, rows, cv2.INTER_LINEAR)
+    lumps = cv2.remap(form[1], columns, rows, cv2.INTER_LINEAR)
+    top = canvas.ground_m[where] + np.float32(tree.height_m) * profile
+    spot = (profile > 0.05) & (top > canvas.surface_m[where])
+    canvas.surface_m[where][spot] = top[spot]
+    canvas.material[where][spot] = Material.CONIFER if tree.conifer else Material.BROADLEAF
+    canvas.variant[where][spot] = variant
+    canvas.detail[where][spot] = lumps[spot].astype(np.int8)
+    canvas.building[where][spot] = 0
 
 
 def _disc() -> tuple[Raster, Raster]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ _BISECTIONS = 6
 _LEAST_DESCENT = math.sin(math.radians(2.0))
 _CLEARANCE_M = 0.5
 _FOLD_PX = 1024
+
+Cell = TypeVar("Cell", np.uint8, np.uint16, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,14 +91,14 @@ def cast_rays(
 
 def sample(
     scene: Scene,
-    raster: NDArray[np.generic],
+    raster: NDArray[Cell],
     x_m: float,
     y_m: float,
     east_m: Raster,
     north_m: Raster,
     *,
     nearest: bool = False,
-) -> NDArray[np.generic]:
+) -> NDArray[Cell]:
     """Values of one of the scene's arrays at points given from (x_m, y_m), mirrored outside.
 
     Args:
@@ -119,9 +122,7 @@ def sample(
         folded = (-(-count // _FOLD_PX), _FOLD_PX)
         columns, rows = np.resize(columns, folded), np.resize(rows, folded)
     mode = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
-    sampled: NDArray[np.generic] = cv2.remap(
-        raster, columns, rows, mode, borderMode=cv2.BORDER_REFLECT
-    )
+    sampled: NDArray[Cell] = cv2.remap(raster, columns, rows, mode, borderMode=cv2.BORDER_REFLECT)
     if east_m.ndim == 1:
         return sampled.reshape(-1, *raster.shape[2:])[:count]
     return sampled

@@ -118,7 +118,7 @@ def _side_light(
     """float32 [N]: how squarely the sun meets the sides at some hits, 0 … 1."""
     reach = np.float32(1.5 * scene.width_m / scene.surface_m.shape[1])
 
-    def surface(d_east: float, d_north: float) -> NDArray[np.generic]:
+    def surface(d_east: float, d_north: float) -> Raster:
         points = (east + reach * np.float32(d_east), north + reach * np.float32(d_north))
         return sample(scene, scene.surface_m, x_m, y_m, *points)
 

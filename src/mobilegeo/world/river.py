@@ -78,4 +78,4 @@ def draw_river(canvas: Canvas, rng: np.random.Generator, river: River) -> None:
     for point in river.line:
         for _ in range(3):
             place = point + rng.normal(0, river.width_m * 0.6, 2)
-            plant(canvas, rng, *place, rng.uniform(1.8, 5.0))
+            plant(canvas, rng, place, rng.uniform(1.8, 5.0))

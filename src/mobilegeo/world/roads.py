@@ -11,6 +11,7 @@ from mobilegeo.world.plants import plant
 
 _BRIDGE_FROM_M = 8.0
 _BRIDGE_M = 3.0
+_PAVED = [int(kind) for kind in (Material.ROAD, Material.FOOTWAY, Material.MARKING)]
 
 
 def draw_roads(canvas: Canvas, rng: np.random.Generator, layout: Layout) -> None:
@@ -35,6 +36,9 @@ def draw_roads(canvas: Canvas, rng: np.random.Generator, layout: Layout) -> None
     bridged = wide[water] > 0
     canvas.material[water] = np.where(bridged, canvas.material[water], under[0])
     canvas.variant[water] = np.where(bridged, canvas.variant[water], under[1])
+    # Hedges of the blocks may have reached over what is a road now.
+    paved = np.isin(canvas.material, _PAVED) & (canvas.building == 0)
+    canvas.surface_m[paved] = canvas.ground_m[paved]
     canvas.surface_m[water & (wide > 0)] = _BRIDGE_M
     _along(canvas, rng, layout)
 
@@ -54,7 +58,7 @@ def _patches(canvas: Canvas, rng: np.random.Generator, road: Road) -> None:
         side = rng.uniform(-0.3, 0.3) * road.width_m
         centre = point + side * np.array([-tangent[1], tangent[0]])
         size = rng.uniform(1.5, 12), rng.uniform(0.5, road.width_m * 0.2)
-        canvas.fill(rectangle(*centre, *size, angle), Material.ROAD, int(rng.integers(256)))
+        canvas.fill(rectangle(centre, size, angle), Material.ROAD, int(rng.integers(256)))
 
 
 def _markings(canvas: Canvas, road: Road) -> None:
@@ -76,7 +80,7 @@ def _markings(canvas: Canvas, road: Road) -> None:
         normal = np.array([-tangent[1], tangent[0]])
         angle = float(np.arctan2(tangent[1], tangent[0]))
         for step in np.arange(-road.width_m / 2 + 0.7, road.width_m / 2 - 0.3, 1.0):
-            bar = rectangle(*(point + step * normal), 1.6, 0.25, angle)
+            bar = rectangle(point + step * normal, (1.6, 0.25), angle)
             canvas.fill(bar, Material.MARKING, 0)
 
 
@@ -99,4 +103,4 @@ def _along(canvas: Canvas, rng: np.random.Generator, layout: Layout) -> None:
                     canvas.slots.append((*(point + side * normal * road.width_m / 4), turn))
                 if lined and position % spacing < 6.0:
                     place = point + side * normal * (road.reach_m - 0.5)
-                    plant(canvas, rng, *place, rng.uniform(1.6, 3.2))
+                    plant(canvas, rng, place, rng.uniform(1.6, 3.2))

@@ -91,12 +91,12 @@ class Scene:
     @property
     def width_m(self) -> float:
         """Extent from west to east."""
-        return self.ortho.shape[1] * self.gsd_m
+        return float(self.ortho.shape[1] * self.gsd_m)
 
     @property
     def height_m(self) -> float:
         """Extent from north to south."""
-        return self.ortho.shape[0] * self.gsd_m
+        return float(self.ortho.shape[0] * self.gsd_m)
 
     def index_matrix(self, shape: tuple[int, ...]) -> Array:
         """float64 [3, 3]: (x, y, 1) of the frame to (column, row, 1) of an array of that shape.

@@ -27,7 +27,7 @@ def draw_centre(canvas: Canvas, rng: np.random.Generator, block: Block) -> None:
     """Houses wall to wall along the streets, yards and parking behind."""
     canvas.fill(block.outline, Material.PAVING, any_variant(rng))
     for _ in range(rng.integers(2, 6)):
-        yard = rectangle(*inside(rng, block), *rng.uniform(5, 14, 2), main_angle(block))
+        yard = rectangle(inside(rng, block), rng.uniform(5, 14, 2), main_angle(block))
         canvas.fill(
             yard, Material.LAWN if rng.random() < 0.5 else Material.PAVING, any_variant(rng)
         )
@@ -44,7 +44,7 @@ def draw_centre(canvas: Canvas, rng: np.random.Generator, block: Block) -> None:
     for _ in range(10):
         size = rng.uniform(3, 8, 2)
         yard_house = Building(
-            *inside(rng, block), size.max(), size.min(), main_angle(block), 3.2, 0.5, "flat",
+            inside(rng, block), (size.max(), size.min()), main_angle(block), 3.2, 0.5, "flat",
             Material.ROOF_FLAT, any_variant(rng), 3.1,
         )  # fmt: skip
         try_building(canvas, rng, yard_house, margin_m=1)
@@ -67,7 +67,7 @@ def _terrace(
     roof: Roof = rng.choice(np.array(["gable", "gable", "hip", "flat"]))
     flat = roof == "flat"
     house = Building(
-        *centre, front / 2, deep / 2, angle, tall, 0.6 if flat else deep * rng.uniform(0.25, 0.38),
+        centre, (front / 2, deep / 2), angle, tall, 0.6 if flat else deep * rng.uniform(0.25, 0.38),
         roof, Material.ROOF_FLAT if flat else Material.ROOF_TILE, any_variant(rng), 3.1,
     )  # fmt: skip
     # Neighbours may touch and bends in the street may make them overlap a little.
@@ -84,7 +84,7 @@ def draw_flats(canvas: Canvas, rng: np.random.Generator, block: Block) -> None:
     for _ in range(60):
         turn = angle + (np.pi / 2 if rng.random() < 0.3 else 0)
         slab = Building(
-            *inside(rng, block), *half, turn, tall, 0.7 if flat else 2.4,
+            inside(rng, block), half, turn, tall, 0.7 if flat else 2.4,
             "flat" if flat else "hip", Material.ROOF_FLAT if flat else Material.ROOF_TILE, style,
         )  # fmt: skip
         if within(block, slab.grown(9), 0):
@@ -105,8 +105,9 @@ def draw_trade(canvas: Canvas, rng: np.random.Generator, block: Block) -> None:
         roof: Roof = "gable" if metal and rng.random() < 0.6 else "flat"
         turn = angle + (np.pi / 2 if rng.random() < 0.3 else 0)
         shed = Building(
-            *inside(rng, block), *size, turn, rng.uniform(5, 9), 1.6 if roof == "gable" else 0.5,
-            roof, Material.ROOF_METAL if metal else Material.ROOF_FLAT, any_variant(rng), 40.0,
+            inside(rng, block), (size[0], size[1]), turn, rng.uniform(5, 9),
+            1.6 if roof == "gable" else 0.5, roof,
+            Material.ROOF_METAL if metal else Material.ROOF_FLAT, any_variant(rng), 40.0,
         )  # fmt: skip
         if within(block, shed.grown(3), 7):
             try_building(canvas, rng, shed, margin_m=5)
@@ -123,7 +124,7 @@ def _parking(canvas: Canvas, rng: np.random.Generator, block: Block, tries: int)
         count = int(rng.integers(8, 22))
         half = (count * _BAY_M[0] / 2, _BAY_M[1] + 3.0)
         centre = inside(rng, block)
-        lot = rectangle(*centre, *half, angle)
+        lot = rectangle(centre, half, angle)
         if not within(block, lot, 5.0) or not canvas.is_free(lot):
             continue
         canvas.fill(lot, Material.ROAD, int(rng.integers(0, 256)))
@@ -145,12 +146,12 @@ def _green_rim(canvas: Canvas, rng: np.random.Generator, block: Block) -> None:
         canvas.stroke(line + shift, 3.0, Material.LAWN, any_variant(rng))
         for index in range(1, len(line), 2):
             if rng.random() < 0.6:
-                plant(canvas, rng, *(line + shift)[index], rng.uniform(1.5, 3.0))
+                plant(canvas, rng, (line + shift)[index], rng.uniform(1.5, 3.0))
 
 
 def _path_across(canvas: Canvas, rng: np.random.Generator, block: Block) -> None:
     ends = [block.centre + rng.normal(0, 25, 2) for _ in range(3)]
     for end in ends:
         line = np.array([block.centre, (block.centre + end) / 2 + rng.normal(0, 4, 2), end])
-        if all(canvas.is_free(rectangle(*point, 0.8, 0.8, 0)) for point in line):
+        if all(canvas.is_free(rectangle(point, (0.8, 0.8), 0)) for point in line):
             canvas.stroke(line, 1.6, Material.FOOTWAY, any_variant(rng))

@@ -114,7 +114,8 @@ def _crop(image: Image, left: float, top: float, side: float) -> Image:
     scale = PICTURE_PX / 2 / side
     matrix = np.array([[scale, 0.0, -left * scale], [0.0, scale, -top * scale]])
     size = (PICTURE_PX // 2, PICTURE_PX // 2)
-    crop: Image = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderValue=(255, 255, 255))
+    white = (255, 255, 255)
+    crop: Image = cv2.warpAffine(image, matrix, size, borderValue=white)
     return crop
 
 
