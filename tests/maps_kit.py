@@ -22,7 +22,7 @@ UTM = "EPSG:32611"
 
 
 def colour_at(lat, lon, wave_m=40.0):
-    """The painted world: smooth waves of `wave_m`, a function of the place alone, float [..., 3]."""
+    """The painted world: waves of `wave_m`, a function of the place alone, float [..., 3]."""
     x, y = LocalFrame(HERE).to_metres(lat, lon)
     waves = [np.sin(2 * np.pi * v / wave_m) for v in (x, y, (x + y) / 2)]
     return 127.5 + 100.0 * np.stack(waves, axis=-1)

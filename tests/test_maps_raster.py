@@ -304,3 +304,14 @@ def test_huge_raster_is_never_read_whole(tmp_path):
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert int(run.stdout) < 700_000  # KiB; the window alone has 972 MB in the raster
+
+
+@pytest.mark.parametrize("crs", [UTM, "EPSG:4326", "EPSG:2994"])
+def test_windows_that_miss_the_raster_are_empty(tmp_path, crs):
+    unit = {UTM: 1.0, "EPSG:4326": 1 / DEGREE_M, "EPSG:2994": 3.28}[crs]
+    source = open_map([painted_raster(tmp_path / "m.tif", crs, 50 * unit, 0.5 * unit)])
+    for x_m, y_m in ((200.0, 0.0), (-1e5, 3e4)):
+        patch = source.read(FRAME, x_m, y_m, 0.5, 40, 30)
+        assert patch.image.shape == (30, 40, 3)
+        assert not patch.valid.any()
+        assert not patch.image.any()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import shutil
 
 import cv2
@@ -15,6 +16,7 @@ from maps_kit import (
     HERE,
     encode_tile,
     error_in_patch,
+    painted_raster,
     painted_tile,
     tile_address,
     write_mbtiles,
@@ -152,7 +154,7 @@ def test_tiles_of_mixed_sizes(tmp_path):
 def test_all_corrupt_is_an_error(tmp_path):
     for z, x, y in write_block(tmp_path):
         (tmp_path / f"{z}/{x}/{y}.png").write_bytes(b"nothing")
-    with pytest.raises(MapError, match="none of its tiles can be decoded.*no readable image"):
+    with pytest.raises(MapError, match=r"none of its tiles can be decoded.*no readable image"):
         open_map([tmp_path])
 
 
@@ -299,3 +301,19 @@ def test_mbtiles_survives_odd_paths(tmp_path):
     write_mbtiles(odd, {key: encode_tile(painted_tile(*key))})
     assert MBTiles(odd).load(key) is not None
     assert MBTiles(odd).load((ZOOM, 0, 0)) is None
+
+
+def test_fingerprints_change_with_the_files(tmp_path):
+    key = (ZOOM, *tile_address(ZOOM))
+    write_block(tmp_path / "tiles")
+    write_mbtiles(tmp_path / "m.mbtiles", {key: encode_tile(painted_tile(*key))})
+    painted_raster(tmp_path / "m.tif", side_m=20.0)
+    paths = [tmp_path / "tiles", tmp_path / "m.mbtiles", tmp_path / "m.tif"]
+    before = [open_map([path]).fingerprint for path in paths]
+    assert [open_map([path]).fingerprint for path in paths] == before
+    assert open_map(paths).fingerprint == "\n".join(before)
+    changed = [next((tmp_path / "tiles").rglob("*.png")), *paths[1:]]
+    for path in changed:
+        os.utime(path, (1, 1))
+    after = [open_map([path]).fingerprint for path in paths]
+    assert not set(before) & set(after)

@@ -9,7 +9,6 @@ from maps_kit import FakeEncoder, PlainSource
 from mobilegeo.errors import MapError, UsageError
 from mobilegeo.geo import LocalFrame
 from mobilegeo.maps import tiling
-from mobilegeo.maps.build import plan_build
 from mobilegeo.maps.cells import (
     FEATURE_RANGE,
     FEATURE_STEP,
@@ -18,6 +17,7 @@ from mobilegeo.maps.cells import (
     cell_centre,
     quantised,
 )
+from mobilegeo.maps.plan import plan_build
 from mobilegeo.maps.tiling import Extent, TileGrid, extent_of, tile_grids
 
 
@@ -99,13 +99,13 @@ def test_small_maps():
 
 @pytest.mark.parametrize("footprints", [(), (0.5,), (60.0, float("nan")), (1e6,)])
 def test_senseless_footprints_are_refused(footprints):
-    with pytest.raises(UsageError, match="footprints .*: not within 1 … 20000 metres"):
+    with pytest.raises(UsageError, match=r"footprints .*: not within 1 … 20000 metres"):
         tile_grids(footprints, 0.25, 224, Extent(0, 0, 100, 100), "m")
 
 
 @pytest.mark.parametrize("stride", [0.0, 1.5, -1.0, float("nan")])
 def test_senseless_strides_are_refused(stride):
-    with pytest.raises(UsageError, match="stride .*: not within 1/224 … 1"):
+    with pytest.raises(UsageError, match=r"stride .*: not within 1/224 … 1"):
         tile_grids((60.0,), stride, 224, Extent(0, 0, 100, 100), "m")
 
 

@@ -20,7 +20,8 @@ from mobilegeo.maps import pack as pack_module
 from mobilegeo.maps.build import build_pack
 from mobilegeo.maps.cells import FEATURE_STEP, FeatureBlock
 from mobilegeo.maps.integrity import Integrity, file_entry
-from mobilegeo.maps.pack import MapPack, pack_info, record_hash
+from mobilegeo.maps.pack import MapPack, pack_info
+from mobilegeo.maps.record import record_hash
 from mobilegeo.maps.tiletable import read_tiles
 
 HOLE = (20.0, 0.0, 80.0, 50.0)
@@ -279,7 +280,7 @@ def test_vectors_of_another_shape_are_refused(copy):
 
 
 def test_what_is_no_pack(tmp_path):
-    with pytest.raises(PackError, match="there is no such pack.*map build"):
+    with pytest.raises(PackError, match=r"there is no such pack.*map build"):
         MapPack.open(tmp_path / "none.pack")
     (tmp_path / "some.tif").write_bytes(b"")
     with pytest.raises(PackError, match="is a file, not a pack"):
@@ -287,9 +288,9 @@ def test_what_is_no_pack(tmp_path):
     with pytest.raises(PackError, match=r"is a folder without pack\.json"):
         MapPack.open(tmp_path)
     (tmp_path / "x.pack.partial").mkdir()
-    with pytest.raises(PackError, match="is an unfinished build.*--resume"):
+    with pytest.raises(PackError, match=r"is an unfinished build.*--resume"):
         MapPack.open(tmp_path / "x.pack.partial")
-    with pytest.raises(PackError, match="its build was not finished.*--resume"):
+    with pytest.raises(PackError, match=r"its build was not finished.*--resume"):
         MapPack.open(tmp_path / "x.pack")
 
 

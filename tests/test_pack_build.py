@@ -100,7 +100,7 @@ def test_an_unfinished_build_is_not_overwritten_silently(tmp_path):
     with pytest.raises(PackError, match="begun with another map"):
         build(tmp_path / "p", stride=0.5, resume=True)
     (tmp_path / "p.partial/progress.json").write_text("{")
-    with pytest.raises(PackError, match="its progress cannot be read.*delete the folder"):
+    with pytest.raises(PackError, match=r"its progress cannot be read.*delete the folder"):
         build(tmp_path / "p", resume=True)
 
 
@@ -116,6 +116,10 @@ def test_a_finished_pack_is_replaced_only_on_purpose(tmp_path):
     pack = build(tmp_path / "p", source=PlainSource(200.0), overwrite=True)
     assert pack.bounds == PlainSource(200.0).bounds
     assert [p.name for p in tmp_path.iterdir()] == ["p"]
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path / "p", FakeEncoder(fail_after=5), overwrite=True)
+    assert MapPack.open(tmp_path / "p").bounds == PlainSource(200.0).bounds
+    assert build(tmp_path / "p", overwrite=True).bounds == PlainSource().bounds
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/dear.jpg").write_bytes(b"x")
     with pytest.raises(PackError, match="photos: exists and is no map pack"):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="List the shipped encoders, and look at one.", no_args_is_help=True)
+app = typer.Typer(help="List the shipped encoders, and look at one.")
 
 
 @app.command(name="list")

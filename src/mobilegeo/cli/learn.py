@@ -12,7 +12,6 @@ from mobilegeo.errors import MissingExtraError
 
 app = typer.Typer(
     help="Train and export encoders (needs the extra: pip install 'mobilegeo[learn]').",
-    no_args_is_help=True,
 )
 
 

@@ -11,7 +11,7 @@ import typer
 from mobilegeo.cli.common import parse_lengths, progress_bar
 from mobilegeo.encoder.registry import DEFAULT
 
-app = typer.Typer(help="Make a map pack from imagery, and look at one.", no_args_is_help=True)
+app = typer.Typer(help="Make a map pack from imagery, and look at one.")
 
 
 @app.command()

@@ -133,14 +133,24 @@ def retrieval_answer(
     around = np.hypot(x - x[0], y - y[0]) <= footprint / 2
     weights = np.exp(c.sharpness * (scores - scores[0])) * around
     weights /= weights.sum()
-    elsewhere = float(scores[~around].max(initial=-1.0))
-    evidence = c.bias + c.score * scores[0] + c.lead * (scores[0] - max(elsewhere, 0.0))
+    score, lead = retrieval_evidence(matches, tiles)
     return RetrievalAnswer(
         x_m=float(weights @ x),
         y_m=float(weights @ y),
         sigma_m=c.spread * footprint,
-        probability=logistic(float(evidence)),
+        probability=logistic(c.bias + c.score * score + c.lead * lead),
     )
+
+
+def retrieval_evidence(matches: Sequence[Match], tiles: TileTable) -> tuple[float, float]:
+    """The best tile's score, and its lead over the best tile half a footprint away or farther."""
+    rows = [match.row for match in matches]
+    x, y, footprint = tiles.x_m[rows], tiles.y_m[rows], float(tiles.footprint_m[rows[0]])
+    away = np.hypot(x - x[0], y - y[0]) > footprint / 2
+    elsewhere = max(
+        (m.score for m, is_away in zip(matches, away, strict=True) if is_away), default=0.0
+    )
+    return matches[0].score, matches[0].score - max(elsewhere, 0.0)
 
 
 def logistic(x: float) -> float:

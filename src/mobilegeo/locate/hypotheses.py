@@ -10,8 +10,8 @@ import numpy as np
 from mobilegeo.camera import CameraModel, GroundView, Pose
 
 HEADING_STEP_DEG = 15.0
-"""Spacing of trial headings. A template turned by half of it keeps over 80 % of its peak on real
-photos (`docs/results/alignment.md`), so that none falls between two trials."""
+"""Spacing of trial headings. A template turned by half of it keeps three quarters of its peak on
+real photos (`docs/results/alignment.md`), so that none falls between two trials."""
 
 SCALE_RATIO = 1.25
 """Ratio of consecutive trial scales; half a step, 12 %, costs about as much as 7° of heading."""

@@ -97,7 +97,7 @@ def fuse(embeddings: NDArray[np.float32], weights: Float64) -> NDArray[np.float3
     """
     shares = np.exp(weights - weights.max())
     mean = (shares / shares.sum()) @ embeddings.astype(np.float64)
-    fused: NDArray[np.float32] = np.float32(mean / max(float(np.linalg.norm(mean)), 1e-12))
+    fused: NDArray[np.float32] = (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
     return fused
 
 

@@ -60,6 +60,11 @@ class FeatureBlock:
     side: int = CHUNK_CELLS
 
     @property
+    def name(self) -> str:
+        """Path of the chunk with this block's south-western cell inside the pack."""
+        return chunk_name(self.y0 // CHUNK_CELLS, self.x0 // CHUNK_CELLS)
+
+    @property
     def halo_px(self) -> int:
         """The margin read on every side.
 
@@ -111,7 +116,7 @@ def chunk_name(row: int, column: int) -> str:
 def quantised(features: NDArray[np.float32]) -> NDArray[np.int8]:
     """Descriptors as stored: round(clip(f, ±`FEATURE_RANGE`) / `FEATURE_STEP`), int8."""
     clipped = np.clip(features, -FEATURE_RANGE, FEATURE_RANGE)
-    return np.rint(clipped / FEATURE_STEP).astype(np.int8)
+    return np.asarray(np.rint(clipped / FEATURE_STEP), dtype=np.int8)
 
 
 def filled(patch: Patch, spec: ImageSpec) -> NDArray[np.uint8]:

@@ -12,7 +12,6 @@ area.pack/
 
 from __future__ import annotations
 
-import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
@@ -26,15 +25,10 @@ from mobilegeo.errors import PackError
 from mobilegeo.geo import Bounds, LatLon, LocalFrame
 from mobilegeo.maps.cells import CHUNK_CELLS, CellBox, chunk_name
 from mobilegeo.maps.integrity import EAGER_BYTES, Integrity
+from mobilegeo.maps.record import PREVIEW, RECORD, TILES, VECTORS, read_record
 from mobilegeo.maps.tiletable import TileTable, read_tiles
 from mobilegeo.maps.tiling import Extent
 
-FORMAT_VERSION = 1
-RECORD = "pack.json"
-TILES = "tiles.parquet"
-VECTORS = "vectors.npy"
-PREVIEW = "preview.jpg"
-PARTIAL_SUFFIX = ".partial"
 _CACHED_CHUNKS = 256
 
 
@@ -92,7 +86,7 @@ class MapPack:
                 was made with another encoder.
         """
         path = Path(path)
-        record = _read_record(path)
+        record = read_record(path)
         try:
             integrity = Integrity(path, record["files"])
             integrity.check_sizes()
@@ -244,51 +238,6 @@ def pack_info(pack: MapPack) -> dict[str, Any]:
     }
 
 
-def record_hash(record: dict[str, Any]) -> str:
-    """Hash of everything in pack.json but the hash itself."""
-    rest = {key: value for key, value in record.items() if key != "record_sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    file = path / RECORD
-    if path.name.endswith(PARTIAL_SUFFIX):
-        raise PackError(
-            path,
-            "is an unfinished build",
-            "run the same `mobilegeo map build` again with --resume",
-        )
-    if not file.is_file():
-        raise PackError(path, *_why_no_record(path))
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PackError(file, f"is not readable JSON ({error})", _COPY_AGAIN) from error
-    if not isinstance(record, dict) or "format_version" not in record:
-        raise PackError(file, "does not describe a map pack", "name a folder made by map build")
-    if record["format_version"] != FORMAT_VERSION:
-        raise PackError(
-            path,
-            f"has format {record['format_version']} (made by {record.get('created_by', '?')}), "
-            f"this version reads {FORMAT_VERSION}",
-            "update mobilegeo, or build the map again with this version",
-        )
-    if record.get("record_sha256") != record_hash(record):
-        raise PackError(file, "was changed after it was written", _COPY_AGAIN)
-    return record
-
-
-def _why_no_record(path: Path) -> tuple[str, str]:
-    partial = path.with_name(path.name + PARTIAL_SUFFIX)
-    if not path.exists():
-        if partial.is_dir():
-            return "its build was not finished", "run the same build again with --resume"
-        return "there is no such pack", "check the path, or make it with `mobilegeo map build`"
-    if not path.is_dir():
-        return "is a file, not a pack", "make a pack of it with `mobilegeo map build`"
-    return "is a folder without pack.json", "name a folder made by `mobilegeo map build`"
-
-
 def _overlap(offset: int, size: int) -> tuple[slice, slice]:
     """Where a chunk that starts at `offset` lies in a window of `size`, and which part of it."""
     start, stop = max(0, offset), min(size, offset + CHUNK_CELLS)
@@ -301,6 +250,3 @@ def _runs(rows: NDArray[np.integer[Any]]) -> list[tuple[int, int]]:
     first = np.concatenate([rows[:1], rows[breaks + 1]])
     last = np.concatenate([rows[breaks], rows[-1:]])
     return list(zip(first.tolist(), last.tolist(), strict=True))
-
-
-_COPY_AGAIN = "copy the pack again from where it was built, or build it again"

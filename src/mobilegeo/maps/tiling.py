@@ -111,6 +111,11 @@ class TileBlock:
     columns: int
     rows: int
 
+    @property
+    def key(self) -> str:
+        """A name for it that no other block of a build has."""
+        return f"{self.grid.footprint_m:g}_{self.j}_{self.i}"
+
     def read(self, source: MapSource, frame: LocalFrame) -> Patch:
         """The block's pixels, row 0 in the north."""
         grid = self.grid

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mobilegeo.errors import PackError, ResourceError
-from mobilegeo.maps.pack import PARTIAL_SUFFIX, RECORD
+from mobilegeo.maps.record import PARTIAL_SUFFIX, RECORD
 
 PROGRESS = "progress.json"
 BLOCKS = "blocks"
@@ -36,6 +36,8 @@ class Workspace:
         self._saved_at = time.monotonic()
         _check_out(out, overwrite)
         self._done: list[str] = self._previous() if resume and self.path.exists() else []
+        if overwrite and not resume and (self.path / PROGRESS).is_file():
+            shutil.rmtree(self.path)
         if self.path.exists() and not resume:
             raise PackError(
                 self.path,
@@ -132,4 +134,6 @@ def _check_out(out: Path, overwrite: bool) -> None:
     if not (out / RECORD).is_file():
         raise PackError(out, "exists and is no map pack", "choose another name for the pack")
     if not overwrite:
-        raise PackError(out, "exists already", "choose another name, or overwrite it on purpose")
+        raise PackError(
+            out, "exists already", "choose another name, or replace it with --overwrite"
+        )

@@ -35,7 +35,7 @@ SEA_LEVEL_M = 12.0
 """Height of the river above the sea, for the altitude in EXIF."""
 
 PHOTO_PX = (1024, 768)
-_SUPERSAMPLE = 1.4
+_SUPERSAMPLE = 1.3
 _HEADING_SIGMA_DEG = 2.0
 _TILT_SIGMA_DEG = 0.5
 _HEIGHT_SIGMA = 0.03
@@ -43,6 +43,7 @@ _GPS_SIGMA_M = 2.5
 _LEAST_INSIDE = 0.93
 _FINEST_GSD_M = 0.11
 _SURFACE_GSD_M = 0.5
+_MOST_DRAWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,7 @@ def _appearances(rng: np.random.Generator) -> tuple[Appearance, Appearance]:
 
 def _draw_shot(rng: np.random.Generator, scene: Scene, photo_px: tuple[int, int]) -> Shot:
     """A random view that shows little beyond the map, and nothing finer than the world has."""
-    while True:
+    for _ in range(_MOST_DRAWS):
         pitch = -90.0 + (rng.uniform(0, 8) if rng.random() < 0.45 else rng.uniform(8, 40))
         view = GroundView(
             *photo_px,
@@ -196,6 +197,11 @@ def _draw_shot(rng: np.random.Generator, scene: Scene, photo_px: tuple[int, int]
         shot = Shot(view, x, y)
         if _share_inside(scene, shot) >= _LEAST_INSIDE:
             return shot
+    raise UsageError(
+        f"photos of {photo_px[0]} × {photo_px[1]} px",
+        f"show more than the map of {scene.width_m:g} × {scene.height_m:g} m",
+        "ask for a larger map or smaller photos",
+    )
 
 
 def _share_inside(scene: Scene, shot: Shot) -> float:

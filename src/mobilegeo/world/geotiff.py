@@ -114,8 +114,11 @@ def _metres_per_unit(ortho: Any, path: str | Path) -> float:
     if transform.b or transform.d or transform.a <= 0 or abs(transform.a + transform.e) > 1e-6:
         raise MapError(path, f"is not north up with square pixels ({transform!r})", cure)
     projection = Proj(ortho.crs.to_wkt())
-    middle = ortho.transform @ (ortho.width / 2, ortho.height / 2)
-    lon, lat = projection(middle[0], middle[1], inverse=True)
+    lon, lat = projection(
+        transform.c + transform.a * ortho.width / 2,
+        transform.f + transform.e * ortho.height / 2,
+        inverse=True,
+    )
     factors = projection.get_factors(lon, lat)
     if abs(factors.meridional_scale - 1) > _WORST_SCALE:
         raise MapError(
@@ -125,10 +128,11 @@ def _metres_per_unit(ortho: Any, path: str | Path) -> float:
 
 
 def _read_surface(path: str | Path, ortho: Any) -> Raster:
+    import rasterio
     from rasterio.enums import Resampling
     from rasterio.fill import fillnodata
-    from rasterio.vrt import WarpedVRT
-    from rasterio.warp import calculate_default_transform
+    from rasterio.transform import Affine
+    from rasterio.warp import calculate_default_transform, reproject
 
     with _open(path) as dataset:
         if dataset.crs is None:
@@ -139,20 +143,20 @@ def _read_surface(path: str | Path, ortho: Any) -> Raster:
         cell = max(native.a, ortho.transform.a)
         width = max(1, round(ortho.width * ortho.transform.a / cell))
         height = max(1, round(ortho.height * ortho.transform.a / cell))
-        grid = ortho.transform @ type(ortho.transform).scale(
-            ortho.width / width, ortho.height / height
-        )
-        with WarpedVRT(
-            dataset,
-            crs=ortho.crs,
-            transform=grid,
-            width=width,
-            height=height,
+        grid = Affine(
+            ortho.transform.a * ortho.width / width, 0, ortho.transform.c,
+            0, ortho.transform.e * ortho.height / height, ortho.transform.f,
+        )  # fmt: skip
+        heights, _ = reproject(
+            rasterio.band(dataset, 1),
+            np.full((height, width), np.nan, np.float32),
+            src_nodata=dataset.nodata,
+            dst_nodata=np.nan,
+            dst_transform=grid,
+            dst_crs=ortho.crs,
             resampling=Resampling.bilinear,
-            add_alpha=dataset.nodata is None,
-        ) as warped:
-            heights = warped.read(1).astype(np.float32)
-            valid: NDArray[np.bool_] = (warped.dataset_mask() > 0) & np.isfinite(heights)
+        )
+        valid: NDArray[np.bool_] = np.isfinite(heights)
         if not valid.any():
             raise MapError(path, "does not overlap the orthophoto", "give the one of the same area")
         if not valid.all():

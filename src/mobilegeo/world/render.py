@@ -15,7 +15,8 @@ from mobilegeo.world.scene import Array, Facades, Image, Raster, Scene
 _WALL_RISE_M = 0.9
 """A hit this far below the crest of its neighbourhood is the side of something."""
 
-_SIDE_LEVEL = 2
+_SURE_RISE_M = 2.0
+_SIDE_BLUR_M = 1.5
 
 _SKY_RGB = (168.0, 192.0, 218.0)
 _HAZE_RGB = (196.0, 205.0, 214.0)
@@ -92,15 +93,21 @@ def _paint_walls(
 ) -> None:
     """Replaces the smeared edge of a roof by its wall, and darkens the sides of other things."""
     crest = sample(scene, scene.crest_m, x_m, y_m, hits.east_m, hits.north_m)
-    rows, columns = np.nonzero((crest - hits.height_m > _WALL_RISE_M) & hits.descends)
+    rise = crest - hits.height_m
+    rows, columns = np.nonzero((rise > _WALL_RISE_M) & hits.descends)
     if not len(rows):
         return
     east, north = (array[rows, columns] for array in (hits.east_m, hits.north_m))
     shade = _side_light(scene, x_m, y_m, east, north, light)
     # From a coarse level of the pyramid, so that the rim of a crown is not drawn out in streaks.
-    coarse = scene.pyramid[min(_SIDE_LEVEL, len(scene.pyramid) - 1)]
+    level = max(0, round(math.log2(_SIDE_BLUR_M / scene.gsd_m)))
+    coarse = scene.pyramid[min(level, len(scene.pyramid) - 1)]
     blurred = sample(scene, coarse, x_m, y_m, east, north)
-    wall = (0.3 * colour[rows, columns] + 0.7 * blurred) * (0.6 + 0.35 * shade)[:, None]
+    plain = colour[rows, columns]
+    side = (0.3 * plain + 0.7 * blurred) * (0.6 + 0.35 * shade)[:, None]
+    # Low steps are as often noise of the surface model as sides of things.
+    certain = np.clip((rise[rows, columns] - _WALL_RISE_M) / _SURE_RISE_M, 0, 1)[:, None]
+    wall = plain + certain * (side - plain)
     if scene.facades is not None:
         ids = sample(scene, scene.facades.ids, x_m, y_m, east, north, nearest=True)
         known = ids.astype(np.int64) > 0

@@ -58,7 +58,8 @@ def shape_ground(
     cv2.polylines(away, [points], False, 0, 1, shift=4)
     distance = cv2.distanceTransform(away, cv2.DIST_L2, 5) * _CELL_M - river.width_m / 2
     valley = np.clip(distance / _VALLEY_M, 0, 1)
-    height = _BED_M + (_RELIEF_M * (hills + 1.6)) * valley * valley * (3 - 2 * valley)
+    above = np.logaddexp(0, hills + 1.2)  # positive, and close to its argument where that is large
+    height = _BED_M + _RELIEF_M * above * valley * valley * (3 - 2 * valley)
     full = cv2.resize(height, shape[::-1], interpolation=cv2.INTER_CUBIC)
     return np.asarray(full, dtype=np.float32)
 

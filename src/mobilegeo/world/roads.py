@@ -39,7 +39,7 @@ def draw_roads(canvas: Canvas, rng: np.random.Generator, layout: Layout) -> None
     # Hedges of the blocks may have reached over what is a road now.
     paved = np.isin(canvas.material, _PAVED) & (canvas.building == 0)
     canvas.surface_m[paved] = canvas.ground_m[paved]
-    canvas.surface_m[water & (wide > 0)] = _BRIDGE_M
+    canvas.surface_m[water & (canvas.material != Material.WATER)] = _BRIDGE_M
     _along(canvas, rng, layout)
 
 

@@ -1,0 +1,168 @@
+"""The end of a build: puts the blocks together and makes a pack of them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobilegeo.encoder.base import Encoder
+from mobilegeo.errors import MapError
+from mobilegeo.maps.cells import CHUNK_CELLS, FEATURE_STEP, chunk_name
+from mobilegeo.maps.integrity import file_entry
+from mobilegeo.maps.patch import MapSource, Patch
+from mobilegeo.maps.plan import Plan
+from mobilegeo.maps.record import FORMAT_VERSION, PREVIEW, RECORD, TILES, VECTORS, record_hash
+from mobilegeo.maps.tiletable import TileTable, write_tiles
+from mobilegeo.maps.tiling import Extent
+from mobilegeo.maps.workspace import BLOCKS, Workspace
+
+PREVIEW_PX = 1024
+
+
+def finish_pack(plan: Plan, source: MapSource, encoder: Encoder, work: Workspace) -> None:
+    """Puts the blocks together, writes the record and gives the pack its name."""
+    table, counts = _gather_tiles(plan, source, encoder.spec.embedding_dim, work)
+    with work.replacing(TILES) as path:
+        write_tiles(table, path)
+    preview = _write_preview(plan, source, work)
+    features = _feature_record(plan, source, encoder.spec.feature_dim, work)
+    cell_m = encoder.spec.cell_m
+    names = [TILES, VECTORS, PREVIEW, *(chunk_name(r, c) for r, c in features["chunks"])]
+    record: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created_by": f"mobilegeo {_version()}",
+        "sources": list(source.names),
+        "source_gsd_m": source.gsd_m,
+        "notes": [*plan.notes, *source.warnings],
+        "bounds": asdict(source.bounds),
+        "area_km2": features.pop("cells") * cell_m**2 / 1e6,
+        "frame": {"origin": asdict(plan.frame.origin), "crs": plan.frame.crs},
+        "encoder": {
+            "id": encoder.spec.model_id,
+            "sha256": encoder.sha256,
+            "spec": asdict(encoder.spec),
+        },
+        "tiles": [
+            {"footprint_m": g.footprint_m, "gsd_m": g.gsd_m, "stride_m": g.stride_m, "count": n}
+            for g, n in zip(plan.grids, counts, strict=True)
+        ],
+        "features": features,
+        "preview": asdict(preview),
+        "files": {name: file_entry(work.path / name) for name in names},
+    }
+    record["record_sha256"] = record_hash(record)
+    with work.replacing(RECORD) as path:
+        path.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    work.publish()
+
+
+def _gather_tiles(
+    plan: Plan, source: MapSource, dim: int, work: Workspace
+) -> tuple[TileTable, list[int]]:
+    """Writes vectors.npy in the pack's order and returns the table and the counts by footprint."""
+    blocks = [
+        (plan.grids.index(block.grid), path)
+        for block in plan.tile_blocks
+        if (path := work.path / BLOCKS / f"{block.key}.npz").exists()
+    ]
+    if not blocks:
+        raise _no_data(source, "tile")
+    keys = np.concatenate([_sort_keys(level, path) for level, path in blocks])
+    rank = np.empty(len(keys), np.int64)
+    rank[np.lexsort((keys[:, 1], keys[:, 2], keys[:, 0]))] = np.arange(len(keys))
+    with work.replacing(VECTORS) as temporary:
+        vectors = np.lib.format.open_memmap(temporary, "w+", np.float16, (len(keys), dim))
+        start = 0
+        for _, path in blocks:
+            with np.load(path) as block:
+                vectors[rank[start : start + len(block["tiles"])]] = block["vectors"]
+                start += len(block["tiles"])
+        vectors.flush()
+        del vectors  # some systems do not rename a mapped file
+    level, i, j = keys[np.argsort(rank)].T
+    footprint_m = np.array([grid.footprint_m for grid in plan.grids])[level]
+    stride_m = np.array([grid.stride_m for grid in plan.grids])[level]
+    gsd_m = np.array([grid.gsd_m for grid in plan.grids])[level]
+    x_m, y_m = i * stride_m + footprint_m / 2, j * stride_m + footprint_m / 2
+    table = TileTable.from_centres(plan.frame, x_m, y_m, footprint_m, gsd_m)
+    return table, np.bincount(level, minlength=len(plan.grids)).tolist()
+
+
+def _sort_keys(level: int, path: Path) -> NDArray[np.int64]:
+    """int64 [N, 3]: index of the grid, i, j."""
+    with np.load(path) as block:
+        tiles = block["tiles"].astype(np.int64)
+    return np.concatenate([np.full((len(tiles), 1), level), tiles], axis=1)
+
+
+def _feature_record(plan: Plan, source: MapSource, dim: int, work: Workspace) -> dict[str, Any]:
+    """Which chunks there are, and mean and deviation of every channel over cells with data.
+
+    A deviation is at least one step of the quantisation, so that it can be divided by.
+    """
+    chunks = [
+        (block.y0 // CHUNK_CELLS, block.x0 // CHUNK_CELLS)
+        for block in plan.feature_blocks
+        if (work.path / block.name).exists()
+    ]
+    total, squares, cells = np.zeros(dim, np.int64), np.zeros(dim, np.int64), 0
+    for row, column in chunks:
+        chunk = np.load(work.path / chunk_name(row, column))
+        values = chunk[chunk.any(axis=2)].astype(np.int64)
+        total, squares = total + values.sum(axis=0), squares + (values**2).sum(axis=0)
+        cells += len(values)
+    if not cells:
+        raise _no_data(source, "cell")
+    mean = total / cells
+    std = np.sqrt(np.maximum(squares / cells - mean**2, 0.0))
+    rows, columns = zip(*chunks, strict=True)
+    return {
+        "cells": cells,
+        "chunks": chunks,
+        "extent": {
+            "x0": min(columns) * CHUNK_CELLS,
+            "y0": min(rows) * CHUNK_CELLS,
+            "width": (max(columns) + 1 - min(columns)) * CHUNK_CELLS,
+            "height": (max(rows) + 1 - min(rows)) * CHUNK_CELLS,
+        },
+        "mean": (mean * FEATURE_STEP).tolist(),
+        "std": np.maximum(std * FEATURE_STEP, FEATURE_STEP).tolist(),
+    }
+
+
+def _write_preview(plan: Plan, source: MapSource, work: Workspace) -> Extent:
+    import cv2
+
+    box = plan.extent
+    gsd_m = max(box.width_m, box.height_m) / PREVIEW_PX
+    width, height = (max(1, round(side / gsd_m)) for side in (box.width_m, box.height_m))
+    patch: Patch = source.read(plan.frame, box.west_m, box.north_m, gsd_m, width, height)
+    image = np.where(patch.valid[..., None], patch.image, 255).astype(np.uint8)
+    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    with work.replacing(PREVIEW) as path:
+        path.write_bytes(data.tobytes())
+    south_m = box.north_m - height * gsd_m
+    return Extent(box.west_m, south_m, box.west_m + width * gsd_m, box.north_m)
+
+
+def _no_data(source: MapSource, what: str) -> MapError:
+    return MapError(
+        ", ".join(source.names),
+        f"no {what} has enough pixels with data",
+        "give imagery without so many holes, or smaller footprints with --footprint-m",
+    )
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("mobilegeo")
+    except importlib.metadata.PackageNotFoundError:
+        return "from a source tree"
