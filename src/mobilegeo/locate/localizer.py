@@ -211,12 +211,14 @@ class Localizer:
         area = self._search_area(known, prior)
         if area is None:
             return None
-        scores = area.area_m2 / self.pack.spec.cell_m**2 * len(known.views)
+        scores = math.ceil(area.area_m2 / self.pack.spec.cell_m**2) * len(known.views)
         if scores <= MAX_SCORES:
             return aligner.align(known.views, [area])
         near = matches[:ALIGNED_CANDIDATES]
         views = tuple(dict.fromkeys(match.view for match in near))
-        return aligner.align(views, self._windows(near))
+        found = aligner.align(views, self._windows(near))
+        # Retrieval has looked at all of the rest: chance had as many trials as a full comparison.
+        return None if found is None else replace(found, trials=scores)
 
     def _search_area(self, known: Hypotheses, prior: Prior | None) -> Box | None:
         """Where visible centres can lie: on the map and, for any view, in reach of the prior."""

@@ -99,7 +99,8 @@ class SimulatedPairs:
     def group(self, number: int) -> list[Pair]:
         """The pairs of group `number`."""
         rng = np.random.default_rng((self.seed, number))
-        return [self._pair(index, square, rng) for index, square in self._places(rng)]
+        symmetry = int(rng.integers(8))
+        return [self._pair(index, square, symmetry, rng) for index, square in self._places(rng)]
 
     def _places(self, rng: np.random.Generator) -> list[tuple[int, Square]]:
         weights = np.array([pool.weight for pool in self.pools])
@@ -134,14 +135,22 @@ class SimulatedPairs:
             inside.mean() > 0.95 and white_or_black.mean() < 0.1 and small.std() > LEAST_TEXTURE
         )
 
-    def _pair(self, index: int, square: Square, rng: np.random.Generator) -> Pair:
+    def _pair(
+        self, index: int, square: Square, symmetry: int, rng: np.random.Generator
+    ) -> Pair:
         source = self.sources[index]
-        return Pair(
-            draw_query(source, square, self.size_px, rng),
-            draw_tile(source, square, self.size_px, rng),
-            index,
-            square,
-        )
+        query = draw_query(source, square, self.size_px, rng)
+        tile = draw_tile(source, square, self.size_px, rng)
+        return Pair(turned(query, symmetry), turned(tile, symmetry), index, square)
+
+
+def turned(image: NDArray[np.uint8], symmetry: int) -> NDArray[np.uint8]:
+    """One of the square's 8 symmetries: quarter turns for 0 … 3, mirrored before for 4 … 7.
+
+    Turning both views of a group alike makes eight places of one.
+    """
+    mirrored = image[:, ::-1] if symmetry >= 4 else image
+    return np.ascontiguousarray(np.rot90(mirrored, symmetry % 4))
 
 
 def draw_query(
