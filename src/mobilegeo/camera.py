@@ -202,7 +202,7 @@ class GroundView:
     def sees(self, ground: Array) -> NDArray[np.bool_]:
         """Whether ground points, float64 [N, 2] (east, north), fall inside the image, bool [N]."""
         u, v, w = self.ground_to_image @ np.column_stack([ground, np.ones(len(ground))]).T
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             u, v = u / w, v / w
         inside: NDArray[np.bool_] = (
             (w > 0) & (u >= 0) & (u <= self.width_px) & (v >= 0) & (v <= self.height_px)

@@ -47,15 +47,25 @@ class ImageSpec:
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
-        positive = ("size_px", "embedding_dim", "feature_dim", "feature_stride_px", "multiple_px")
-        for name in positive:
-            if getattr(self, name) < 1:
-                raise EncoderError(self.model_id, f"{name} must be positive", "export it again")
+        for name in ("size_px", "embedding_dim", "feature_dim", "feature_stride_px", "multiple_px"):
+            self._require(name, getattr(self, name) >= 1, "positive")
+        self._require("feature_halo_px", self.feature_halo_px >= 0, "0 or more")
+        self._require("feature_gsd_m", self.feature_gsd_m > 0, "positive")
+        self._require("mean", len(self.mean) == 3, "three numbers")
+        self._require("std", len(self.std) == 3 and min(self.std) > 0, "three positive numbers")
         if self.format_version != FORMAT_VERSION:
             raise EncoderError(
                 self.model_id,
                 f"has ImageSpec format {self.format_version}, this version reads {FORMAT_VERSION}",
                 "export the model again or update mobilegeo",
+            )
+
+    def _require(self, name: str, holds: bool, what: str) -> None:
+        if not holds:
+            raise EncoderError(
+                self.model_id,
+                f"{name} is {getattr(self, name)!r}, not {what}",
+                "export the model again",
             )
 
     @property
@@ -93,7 +103,7 @@ class ImageSpec:
             values = {key: value for key, value in values.items() if key in known}
             values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
             return cls(**values)
-        except (ValueError, KeyError, TypeError) as error:
+        except (AttributeError, ValueError, KeyError, TypeError) as error:
             raise EncoderError(
                 where, f"holds no readable ImageSpec ({error})", "export the model again"
             ) from error

@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import onnx
 import torch
 
 from mobilegeo.encoder.base import METADATA_KEY, ImageSpec
-from mobilegeo.learn.models.padding import receptive_field
-from mobilegeo.learn.models.place_encoder import PlaceEncoder
+from mobilegeo.errors import ResourceError
+from mobilegeo.learn.checkpoint import load, read_metadata
+from mobilegeo.learn.models.place_encoder import ModelConfig, PlaceEncoder
 
 OPSET = 18
 FEATURE_GSD_M = 0.5
 MULTIPLE_PX = 32
 
 
+def described(model: PlaceEncoder, model_id: str) -> dict[str, str]:
+    """What a checkpoint must say so that `export_onnx` can rebuild the network."""
+    return {"model_id": model_id, "model": json.dumps(asdict(model.config))}
+
+
+def export_onnx(checkpoint: Path, out: Path) -> Path:
+    """Turns a training checkpoint into an encoder file.
+
+    Args:
+        checkpoint: a `step-*.safetensors` of a run.
+        out: the ONNX file to write; atomic.
+
+    Raises:
+        ResourceError: the checkpoint is missing, damaged or not one of ours.
+    """
+    metadata = read_metadata(checkpoint)
+    if not {"model", "model_id"} <= set(metadata):
+        raise ResourceError(
+            checkpoint, "does not say which network it holds", "give a file that training wrote"
+        )
+    model = PlaceEncoder(ModelConfig(**json.loads(metadata["model"])), weights=None)
+    load(checkpoint, {"model": model})
+    return write_onnx(model, image_spec(model, metadata["model_id"]), out)
+
+
 def image_spec(model: PlaceEncoder, model_id: str) -> ImageSpec:
     """The facts about inputs and outputs that travel with the weights."""
-    field = receptive_field(model.trunk)
+    field = model.receptive_field
     return ImageSpec(
         model_id=model_id,
         size_px=model.config.size_px,

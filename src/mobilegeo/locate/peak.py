@@ -37,7 +37,7 @@ def climb(score: Callable[[list[float]], list[float]], step: float) -> float:
 def _vertex(before: float, at: float, after: float) -> tuple[float, float]:
     """Vertex of the parabola through values at −1, 0, 1: its place (within ±½) and curvature."""
     curvature = before - 2 * at + after
-    if curvature >= -1e-9:
+    if not curvature < -1e-9:  # flat, or a neighbour is NaN
         return 0.0, 0.0
     return float(np.clip(0.5 * (before - after) / curvature, -0.5, 0.5)), curvature
 
@@ -49,7 +49,8 @@ def interpolate(scores: Float32) -> tuple[float, float, float, float]:
     """
     row, column = np.unravel_index(int(scores.argmax()), scores.shape)
     peak = float(scores[row, column])
-    padded = np.pad(scores, 1, mode="edge")
+    # Beyond the edge, and where no score is allowed, nothing is known of the peak's slope.
+    padded = np.pad(np.where(scores > -1.0, scores, np.nan), 1, mode="reflect")
     d_row, down = _vertex(*(float(v) for v in padded[row : row + 3, column + 1]))
     d_column, across = _vertex(*(float(v) for v in padded[row + 1, column : column + 3]))
     height = peak - 0.5 * (down * d_row**2 + across * d_column**2)

@@ -96,8 +96,9 @@ class BoxPrior:
     def box(self, frame: LocalFrame) -> Box:
         """See `Prior.box`."""
         b = self.bounds
-        # Meridians and parallels curve in the frame: eight points show how far the box bulges.
-        middle = b.centre
+        # Parallels bulge towards the equator most at the frame's own meridian, meridians at the
+        # equator: eight points show how far the box reaches.
+        middle = b.nearest(LatLon(0.0, frame.origin.lon))
         lats = np.array([b.south, b.north] * 2 + [b.south, b.north, middle.lat, middle.lat])
         lons = np.array([b.west, b.west, b.east, b.east, middle.lon, middle.lon, b.west, b.east])
         x, y = frame.to_metres(lats, lons)

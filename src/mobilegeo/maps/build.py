@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilegeo.encoder.base import Encoder
-from mobilegeo.maps.cells import CHUNK_CELLS, filled
+from mobilegeo.maps.cells import CHUNK_CELLS
 from mobilegeo.maps.finish import finish_pack
 from mobilegeo.maps.pack import MapPack
 from mobilegeo.maps.patch import MapSource
@@ -85,7 +85,7 @@ def _embed_tiles(
     for block, patch in prefetched(todo, lambda b: b.read(source, plan.frame)):
         tiles = block.tiles(patch)
         if len(tiles):
-            vectors = _embedded(block, tiles, filled(patch, encoder.spec), encoder)
+            vectors = _embedded(block, tiles, encoder.spec.fill(patch.image, patch.valid), encoder)
             with work.replacing(f"{BLOCKS}/{block.key}.npz") as path:
                 np.savez(path, tiles=tiles, vectors=vectors)
         work.done(block.key)

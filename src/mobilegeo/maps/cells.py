@@ -92,7 +92,7 @@ class FeatureBlock:
 
     def encode(self, patch: Patch, encoder: Encoder) -> NDArray[np.int8]:
         """The block's descriptors, int8 [side, side, C]; all zero where a cell has no data."""
-        features = encoder.features(filled(patch, self.spec)[None])[0]
+        features = encoder.features(self.spec.fill(patch.image, patch.valid)[None])[0]
         halo = self.halo_px // self.spec.feature_stride_px
         inner = features[halo : halo + self.side, halo : halo + self.side]
         stored = quantised(inner)
@@ -117,17 +117,6 @@ def quantised(features: NDArray[np.float32]) -> NDArray[np.int8]:
     """Descriptors as stored: round(clip(f, ±`FEATURE_RANGE`) / `FEATURE_STEP`), int8."""
     clipped = np.clip(features, -FEATURE_RANGE, FEATURE_RANGE)
     return np.asarray(np.rint(clipped / FEATURE_STEP), dtype=np.int8)
-
-
-def filled(patch: Patch, spec: ImageSpec) -> NDArray[np.uint8]:
-    """The patch's image with the encoder's mean colour where there is no data, uint8 [H, W, 3].
-
-    That colour becomes 0 inside the network, as does its own padding.
-    """
-    if patch.valid.all():
-        return patch.image
-    colour = np.rint(np.array(spec.mean) * 255).astype(np.uint8)
-    return np.where(patch.valid[..., None], patch.image, colour)
 
 
 def cell_at(x_m: float, y_m: float, cell_m: float) -> tuple[int, int]:

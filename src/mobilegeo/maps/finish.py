@@ -21,7 +21,7 @@ from mobilegeo.maps.plan import Plan
 from mobilegeo.maps.record import FORMAT_VERSION, PREVIEW, RECORD, TILES, VECTORS, record_hash
 from mobilegeo.maps.tiletable import TileTable, write_tiles
 from mobilegeo.maps.tiling import Extent
-from mobilegeo.maps.workspace import BLOCKS, Workspace
+from mobilegeo.maps.workspace import BLOCKS, Workspace, take_room
 
 PREVIEW_PX = 1024
 
@@ -80,6 +80,7 @@ def _gather_tiles(
     rank[np.lexsort((keys[:, 1], keys[:, 2], keys[:, 0]))] = np.arange(len(keys))
     with work.replacing(VECTORS) as temporary:
         vectors = np.lib.format.open_memmap(temporary, "w+", np.float16, (len(keys), dim))
+        take_room(temporary)
         start = 0
         for _, path in blocks:
             with np.load(path) as block:

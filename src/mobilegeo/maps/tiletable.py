@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -95,7 +96,9 @@ def write_tiles(table: TileTable, path: Path) -> None:
     arrays += [ArrowArray(_wkb(table.lon, table.lat), type=DataType.binary())]
     metadata = json.dumps(_geo_metadata(table))
     arrow = Table.from_arrays(arrays, schema=Schema(fields, metadata={"geo": metadata}))
-    write_parquet(arrow, path, compression="zstd(3)", key_value_metadata={"geo": metadata})
+    content = io.BytesIO()  # given a path, arro3 panics when the disk is full
+    write_parquet(arrow, content, compression="zstd(3)", key_value_metadata={"geo": metadata})
+    path.write_bytes(content.getbuffer())
 
 
 def read_tiles(path: Path) -> TileTable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -106,6 +107,16 @@ class Workspace:
                 "repeat the build as it was begun, or delete the folder",
             )
         return done
+
+
+def take_room(path: Path) -> None:
+    """Fills a file's holes, so that a full disk is an error now and not a crash (SIGBUS) later.
+
+    Where the system cannot do that, a mapped file is written at the risk of the crash.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mobilegeo.learn.datasets.view import smooth_field
 
@@ -20,10 +20,15 @@ Array = NDArray[np.float32]
 Step = Callable[[Array, np.random.Generator], Array]
 
 
+def float32(values: ArrayLike) -> Array:
+    """The values as a float32 array."""
+    return np.asarray(values, dtype=np.float32)
+
+
 def luminance(image: Array) -> Array:
     """Rec. 601 luma, float32 [H, W]."""
     weights = np.array([0.299, 0.587, 0.114], np.float32)
-    return (image @ weights).astype(np.float32, copy=False)
+    return float32(image @ weights)
 
 
 def season(image: Array, rng: np.random.Generator) -> Array:
@@ -41,7 +46,7 @@ def season(image: Array, rng: np.random.Generator) -> Array:
     tint = np.array(tints[rng.integers(len(tints))], np.float32) * rng.uniform(0.7, 1.5)
     changed = luminance(image)[..., None] * tint.astype(np.float32)
     mixed = image + (changed - image) * vegetation[..., None].astype(np.float32)
-    return mixed.astype(np.float32, copy=False)
+    return float32(mixed)
 
 
 def colour(image: Array, rng: np.random.Generator) -> Array:
@@ -51,7 +56,7 @@ def colour(image: Array, rng: np.random.Generator) -> Array:
     grey = np.full((3, 3), 1.0 / 3.0)
     saturation = rng.uniform(0.1, 1.4)
     matrix = (saturation * np.eye(3) + (1.0 - saturation) * grey) @ matrix
-    return cv2.transform(image, matrix.astype(np.float32)).astype(np.float32, copy=False)
+    return float32(cv2.transform(image, matrix.astype(np.float32)))
 
 
 def tone(image: Array, rng: np.random.Generator) -> Array:
@@ -66,7 +71,7 @@ def tone(image: Array, rng: np.random.Generator) -> Array:
     contrast, brightness = rng.uniform(0.55, 1.3), rng.normal(0.0, 0.08)
     curve = (curve - 0.5) * contrast + 0.5 + brightness
     index = np.clip(image * 255.0, 0.0, 255.0).astype(np.uint8)
-    return curve.astype(np.float32)[index]
+    return float32(curve[index])
 
 
 def haze(image: Array, rng: np.random.Generator) -> Array:
@@ -75,13 +80,13 @@ def haze(image: Array, rng: np.random.Generator) -> Array:
     field = smooth_field(rng, image.shape[0], 4)
     veil = np.clip(thickness * (1.0 + 0.3 * field), 0.0, 0.7)
     air = np.array([0.85, 0.88, 0.92], np.float32) * np.float32(rng.uniform(0.7, 1.05))
-    return (image * (1.0 - veil) + air * veil).astype(np.float32, copy=False)
+    return float32(image * (1.0 - veil) + air * veil)
 
 
 def illumination(image: Array, rng: np.random.Generator) -> Array:
     """Brightness that varies slowly across the image: clouds, slopes, mosaic seams."""
     field = smooth_field(rng, image.shape[0], int(rng.integers(3, 7)))
-    return (image * np.exp(rng.uniform(0.05, 0.25) * field)).astype(np.float32, copy=False)
+    return float32(image * np.exp(rng.uniform(0.05, 0.25) * field))
 
 
 def cast_shadows(image: Array, rng: np.random.Generator) -> Array:
@@ -96,13 +101,13 @@ def cast_shadows(image: Array, rng: np.random.Generator) -> Array:
     shade = cv2.dilate(blobs.astype(np.float32), kernel)
     shade = cv2.GaussianBlur(shade, (0, 0), float(rng.uniform(0.5, 1.5)))[..., None]
     dark = np.array([0.9, 1.0, 1.1], np.float32) * np.float32(rng.uniform(0.35, 0.8))
-    return (image * (1.0 - shade * (1.0 - dark))).astype(np.float32, copy=False)
+    return float32(image * (1.0 - shade * (1.0 - dark)))
 
 
 def shade_tones(image: Array, rng: np.random.Generator) -> Array:
     """Lifts or deepens what is already in shadow, as another sun or exposure does."""
     dark = np.clip(1.0 - luminance(image) / 0.35, 0.0, 1.0)[..., None]
-    return (image * np.exp(rng.normal(0.0, 0.6) * dark)).astype(np.float32, copy=False)
+    return float32(image * np.exp(rng.normal(0.0, 0.6) * dark))
 
 
 def objects(image: Array, rng: np.random.Generator) -> Array:
@@ -137,17 +142,17 @@ def rebuilt(image: Array, rng: np.random.Generator) -> Array:
         )
         cv2.fillConvexPoly(mask, np.rint(box).astype(np.int32), 1.0)
     other = np.rot90(image, int(rng.integers(1, 4)))
-    return np.where(mask[..., None] > 0, other, image).astype(np.float32, copy=False)
+    return float32(np.where(mask[..., None] > 0, other, image))
 
 
 def soften(image: Array, rng: np.random.Generator) -> Array:
     """Optics and resampling: a Gaussian, or detail lost at a lower resolution."""
     if rng.random() < 0.5:
-        return cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.6))).astype(np.float32)
+        return float32(cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.6))))
     size = image.shape[0]
     small = round(size * float(rng.uniform(0.35, 0.9)))
     reduced = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
-    return cv2.resize(reduced, (size, size), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    return float32(cv2.resize(reduced, (size, size), interpolation=cv2.INTER_LINEAR))
 
 
 def motion_blur(image: Array, rng: np.random.Generator) -> Array:
@@ -159,13 +164,13 @@ def motion_blur(image: Array, rng: np.random.Generator) -> Array:
     step = np.array([math.cos(angle), math.sin(angle)]) * length
     start, end = (tuple(int(v) for v in np.rint(length + sign * step)) for sign in (-1, 1))
     cv2.line(kernel, start, end, 1.0, 1)
-    return cv2.filter2D(image, -1, kernel / kernel.sum()).astype(np.float32, copy=False)
+    return float32(cv2.filter2D(image, -1, kernel / kernel.sum()))
 
 
 def sharpen(image: Array, rng: np.random.Generator) -> Array:
     """Unsharp masking, as cameras and map makers apply it."""
     blurred = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.8, 2.0)))
-    return (image + rng.uniform(0.2, 1.2) * (image - blurred)).astype(np.float32, copy=False)
+    return float32(image + rng.uniform(0.2, 1.2) * (image - blurred))
 
 
 def local_contrast(image: Array, rng: np.random.Generator) -> Array:
@@ -174,28 +179,28 @@ def local_contrast(image: Array, rng: np.random.Generator) -> Array:
     levels = np.clip(luma * 255.0, 0.0, 255.0).astype(np.uint8)
     equalised = cv2.createCLAHE(float(rng.uniform(1.0, 3.0)), (4, 4)).apply(levels)
     gain = (equalised.astype(np.float32) / 255.0 + 0.02) / (np.clip(luma, 0.0, 1.0) + 0.02)
-    return (image * gain[..., None]).astype(np.float32, copy=False)
+    return float32(image * gain[..., None])
 
 
 def vignette(image: Array, rng: np.random.Generator) -> Array:
     """Darker towards the corners."""
     axis = np.linspace(-1.0, 1.0, image.shape[0], dtype=np.float32)
     radius = axis[None, :] ** 2 + axis[:, None] ** 2
-    return (image * (1.0 - rng.uniform(0.05, 0.25) * radius)[..., None]).astype(np.float32)
+    return float32(image * (1.0 - rng.uniform(0.05, 0.25) * radius)[..., None])
 
 
 def sensor_noise(image: Array, rng: np.random.Generator) -> Array:
     """White noise, more of it in one channel than another."""
     sigma = (rng.uniform(0.005, 0.05) * rng.uniform(0.6, 1.4, 3)).astype(np.float32)
     noise = rng.standard_normal(image.shape, dtype=np.float32)
-    return (image + noise * sigma).astype(np.float32, copy=False)
+    return float32(image + noise * sigma)
 
 
 def jpeg(image: Array, rng: np.random.Generator) -> Array:
     """Compression at quality 25 … 95."""
     levels = np.clip(image * 255.0, 0.0, 255.0).astype(np.uint8)
     _, encoded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))])
-    return (cv2.imdecode(encoded, cv2.IMREAD_COLOR) / np.float32(255.0)).astype(np.float32)
+    return float32(cv2.imdecode(encoded, cv2.IMREAD_COLOR) / np.float32(255.0))
 
 
 SCENE: Sequence[tuple[float, Step]] = (
@@ -254,4 +259,4 @@ def degrade(
         for probability, step in chain:
             if rng.random() < probability:
                 out = step(out, rng)
-    return np.clip(np.rint(out * 255.0), 1.0, 255.0).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(out * 255.0), 1.0, 255.0), dtype=np.uint8)

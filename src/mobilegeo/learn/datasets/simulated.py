@@ -135,9 +135,7 @@ class SimulatedPairs:
             inside.mean() > 0.95 and white_or_black.mean() < 0.1 and small.std() > LEAST_TEXTURE
         )
 
-    def _pair(
-        self, index: int, square: Square, symmetry: int, rng: np.random.Generator
-    ) -> Pair:
+    def _pair(self, index: int, square: Square, symmetry: int, rng: np.random.Generator) -> Pair:
         source = self.sources[index]
         query = draw_query(source, square, self.size_px, rng)
         tile = draw_tile(source, square, self.size_px, rng)

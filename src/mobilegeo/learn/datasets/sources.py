@@ -46,12 +46,12 @@ class Source:
     @property
     def width_m(self) -> float:
         """Extent from left to right, metres."""
-        return self.image.shape[1] * self.gsd_m
+        return float(self.image.shape[1] * self.gsd_m)
 
     @property
     def depth_m(self) -> float:
         """Extent from top to bottom, metres."""
-        return self.image.shape[0] * self.gsd_m
+        return float(self.image.shape[0] * self.gsd_m)
 
     @cached_property
     def pyramid(self) -> list[NDArray[np.uint8]]:
@@ -128,7 +128,12 @@ def _rows(source: Source, spec: SourceSpec) -> Source:
     )
 
 
-def _read_rgb(path: Path) -> NDArray[np.uint8]:
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Reads an image file, uint8 [H, W, 3] RGB.
+
+    Raises:
+        ResourceError: it is not an image.
+    """
     # Decoded from memory: some collections name JPEG bytes `.tif`, and OpenCV trusts the name.
     encoded = np.frombuffer(path.read_bytes(), dtype=np.uint8)
     image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
@@ -143,7 +148,7 @@ def _images(folder: Path, spec: SourceSpec) -> Iterator[Source]:
         if path.suffix.lower() in IMAGE_SUFFIXES:
             name = path.relative_to(folder)
             yield Source(
-                f"{spec.path}/{name}", f"{spec.path}/{name.parent}", _read_rgb(path), spec.gsd_m
+                f"{spec.path}/{name}", f"{spec.path}/{name.parent}", read_rgb(path), spec.gsd_m
             )
 
 
@@ -153,7 +158,7 @@ def tile_gsd_m(zoom: int, row: float, tile_px: int) -> float:
     Mercator pixels stretch by 1 / cos(latitude), so ground lengths are shorter by cos(latitude).
     """
     latitude = math.atan(math.sinh(math.pi * (1.0 - 2.0 * row / 2**zoom)))
-    return EQUATOR_M * math.cos(latitude) / 2**zoom / tile_px
+    return EQUATOR_M * math.cos(latitude) / float(2**zoom) / tile_px
 
 
 def _xyz(folder: Path, spec: SourceSpec) -> Iterator[Source]:
@@ -166,11 +171,11 @@ def _xyz(folder: Path, spec: SourceSpec) -> Iterator[Source]:
     for block in contiguous_blocks(set(tiles)):
         left, top = (min(tile[axis] for tile in block) for axis in (0, 1))
         right, bottom = (max(tile[axis] for tile in block) for axis in (0, 1))
-        side = _read_rgb(tiles[block[0]]).shape[0]
+        side = read_rgb(tiles[block[0]]).shape[0]
         mosaic = np.zeros(((bottom - top + 1) * side, (right - left + 1) * side, 3), np.uint8)
         for column, row in block:
             y, x = (row - top) * side, (column - left) * side
-            mosaic[y : y + side, x : x + side] = _read_rgb(tiles[column, row])
+            mosaic[y : y + side, x : x + side] = read_rgb(tiles[column, row])
         gsd_m = tile_gsd_m(spec.zoom, (top + bottom + 1) / 2, side)
         yield Source(f"{spec.path}/{left}-{top}", spec.path, mosaic, gsd_m)
 
@@ -196,7 +201,7 @@ def contiguous_blocks(tiles: set[tuple[int, int]]) -> list[list[tuple[int, int]]
 def _scene(folder: Path, spec: SourceSpec) -> Iterator[Source]:
     """An orthophoto with an aligned surface model, described by `meta.json`."""
     meta = json.loads((folder / "meta.json").read_text())
-    image = _read_rgb(folder / meta["ortho"])
+    image = read_rgb(folder / meta["ortho"])
     gsd_m = meta["cell_m"] * meta["ortho_cell_ft"] / meta["cell_ft"]
     surface = cv2.imread(str(folder / meta["dsm"]), cv2.IMREAD_UNCHANGED)
     if surface is None:

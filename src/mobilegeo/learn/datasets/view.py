@@ -137,7 +137,8 @@ def smooth_field(rng: np.random.Generator, size_px: int, cells: int, channels: i
     """Smooth unit-normal noise, float32 [size, size, channels]."""
     coarse = rng.normal(0.0, 1.0, (cells, cells, channels)).astype(np.float32)
     field = cv2.resize(coarse, (size_px, size_px), interpolation=cv2.INTER_CUBIC)
-    return field.reshape(size_px, size_px, channels).astype(np.float32, copy=False)
+    smooth: Array = field.reshape(size_px, size_px, channels).astype(np.float32, copy=False)
+    return smooth
 
 
 def sample_image(source: Source, grid: Array) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

@@ -79,7 +79,7 @@ def simulate_survey(
     queries = []
     for x, y in true_xy:
         photo = draw_query(source, Square(float(x), float(y), footprint_m), size_px, rng)
-        queries.append(take_colours(photo, looks[rng.integers(len(looks))]))
+        queries.append(take_colours(photo, looks[int(rng.integers(len(looks)))]))
     return Survey(tiles, centres, np.stack(queries), true_xy)
 
 
@@ -119,9 +119,7 @@ def position_errors_m(survey: Survey, embed: Embed, batch: int = 32) -> NDArray[
         for images in (survey.tiles, survey.queries)
     )
     best = (queries @ tiles.T).argmax(axis=1)
-    errors: NDArray[np.float64] = np.linalg.norm(
-        survey.tile_xy_m[best] - survey.query_xy_m, axis=1
-    )
+    errors: NDArray[np.float64] = np.linalg.norm(survey.tile_xy_m[best] - survey.query_xy_m, axis=1)
     return errors
 
 

@@ -1,1 +1,1 @@
-"""Networks: the backbone cut in two, the pooling, the heads and the encoder they make up."""
+"""Networks: the frozen backbone, the head and the encoder they make up."""

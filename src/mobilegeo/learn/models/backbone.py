@@ -1,4 +1,4 @@
-"""The ImageNet MobileNetV2, cut into a frozen trunk and trainable upper stages."""
+"""The lower stages of an ImageNet MobileNetV2, frozen."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ from pathlib import Path
 from typing import Self
 
 import timm
-import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mobilegeo.errors import ResourceError
 from mobilegeo.learn.models.padding import fix_same_padding
-
-STAGES = 7
-"""Stages of inverted-residual blocks in MobileNetV2, `blocks.0` … `blocks.6`."""
 
 
 def load_mobilenet(weights: Path | None) -> nn.Module:
@@ -32,7 +29,7 @@ def load_mobilenet(weights: Path | None) -> nn.Module:
             raise ResourceError(weights, "no such weights file", "give its path as `weights`")
         try:
             model.load_state_dict({k: v.float() for k, v in load_file(weights).items()})
-        except RuntimeError as error:
+        except (RuntimeError, SafetensorError) as error:
             raise ResourceError(
                 weights,
                 f"is not a mobilenetv2_100 with 1001 classes ({str(error).splitlines()[0]})",
@@ -66,11 +63,12 @@ class FrozenTrunk(nn.Module):
     @property
     def channels(self) -> int:
         """Channels of the output."""
-        return int(self.blocks[-1][-1].bn3.num_features)
+        norms = [m for m in self.blocks.modules() if isinstance(m, nn.BatchNorm2d)]
+        return norms[-1].num_features
 
     def train(self, mode: bool = True) -> Self:  # noqa: ARG002 - the frozen trunk has one mode
         """Stays in evaluation mode, whatever `mode`."""
-        return super().train(False)
+        return super().train(mode=False)
 
     def forward(self, image: Tensor) -> Tensor:
         """Features of normalised images.
@@ -83,20 +81,3 @@ class FrozenTrunk(nn.Module):
         """
         features: Tensor = self.blocks(self.stem(image))
         return features
-
-
-def upper_stages(mobilenet: nn.Module, last_trunk_block: int) -> nn.Sequential:
-    """The trainable rest: later blocks and the 1280-channel convolution behind them."""
-    blocks = list(mobilenet.get_submodule("blocks").children())
-    return nn.Sequential(
-        *blocks[last_trunk_block + 1 :],
-        mobilenet.get_submodule("conv_head"),
-        mobilenet.get_submodule("bn2"),
-    )
-
-
-def trunk_output(trunk: FrozenTrunk, image: Tensor) -> Tensor:
-    """`trunk(image)` without recording a graph."""
-    with torch.no_grad():
-        out: Tensor = trunk(image)
-    return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from timm.layers import Conv2dSame
+from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
 
@@ -23,8 +23,8 @@ class PaddedConv2d(nn.Sequential):
         plain = nn.Conv2d(
             conv.in_channels,
             conv.out_channels,
-            conv.kernel_size,
-            conv.stride,
+            kernel,
+            stride,
             groups=conv.groups,
             bias=conv.bias is not None,
         )

@@ -1,4 +1,4 @@
-"""The encoder: frozen trunk → standardised features, and upper stages → place embedding."""
+"""The encoder: frozen trunk → standardised features → place embedding."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from mobilegeo.learn.models.backbone import FrozenTrunk, load_mobilenet, upper_stages
-from mobilegeo.learn.models.pooling import GeM
+from mobilegeo.learn.models.backbone import FrozenTrunk, load_mobilenet
+from mobilegeo.learn.models.heads import LayoutHead, cell_coverage
+from mobilegeo.learn.models.padding import ReceptiveField, receptive_field
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class ModelConfig:
 
     Attributes:
         embedding_dim: D, dimensions of the embedding.
-        last_trunk_block: the last frozen stage; its output is `features`.
+        last_trunk_block: the last stage of the frozen trunk; its output is `features`.
         size_px: side of the square input for which the embedding is trained.
     """
 
@@ -58,29 +58,25 @@ class PlaceEncoder(nn.Module):
 
     def __init__(self, config: ModelConfig, weights: Path | None) -> None:
         super().__init__()
-        mobilenet = load_mobilenet(weights)
         self.config = config
-        self.trunk = FrozenTrunk(mobilenet, config.last_trunk_block)
+        self.trunk = FrozenTrunk(load_mobilenet(weights), config.last_trunk_block)
         self.standardise = Standardise(self.trunk.channels)
-        self.upper = upper_stages(mobilenet, config.last_trunk_block)
-        self.pool = GeM()
-        self.bottleneck = nn.Sequential(
-            nn.Linear(1280, config.embedding_dim), nn.BatchNorm1d(config.embedding_dim)
-        )
+        self.head = LayoutHead(self.trunk.channels, config.embedding_dim)
 
-    def embed(self, trunk_features: Tensor) -> Tensor:
-        """Place embeddings from the trunk's output.
-
-        Args:
-            trunk_features: float32 [B, C, h, w].
-
-        Returns:
-            float32 [B, D], L2-normalised.
-        """
-        pooled = self.pool(self.upper(trunk_features))
-        return functional.normalize(self.bottleneck(pooled).float(), dim=1)
+    @property
+    def receptive_field(self) -> ReceptiveField:
+        """Stride of the features and how far a cell sees."""
+        return receptive_field(self.trunk)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings [B, D] and standardised features [B, C, h, w] of normalised images."""
-        trunk_features = self.trunk(image)
-        return self.embed(trunk_features), self.standardise(trunk_features)
+        """Embeddings and dense features.
+
+        Args:
+            image: float32 [B, 3, H, W], (RGB / 255 − 0.5) / 0.5, sides multiples of 32.
+
+        Returns:
+            float32 [B, D], L2-normalised, and float32 [B, C, H / stride, W / stride].
+        """
+        features = self.standardise(self.trunk(image))
+        coverage = cell_coverage(image, self.receptive_field.stride_px)
+        return self.head(features, coverage), features

@@ -1,5 +1,5 @@
-"""Training from a configuration file: simulate, run the frozen trunk once, train the rest."""
+"""Training from a configuration file: simulate, run the frozen trunk once, train the head."""
 
-# from import run
+from mobilegeo.learn.training.loop import run
 
-
+__all__ = ["run"]

@@ -65,9 +65,7 @@ class Cache:
         return features, np.stack([self.coverage[shard][row] for shard, row in rows])
 
 
-def load_pools(
-    specs: Sequence[SourceSpec], data_root: Path
-) -> tuple[list[Source], list[Pool]]:
+def load_pools(specs: Sequence[SourceSpec], data_root: Path) -> tuple[list[Source], list[Pool]]:
     """Reads the imagery of all entries, and how to draw from it."""
     sources: list[Source] = []
     pools: list[Pool] = []
@@ -133,9 +131,8 @@ def _write_shard(shard: Path, config: TrainConfig, split: str, trunk_onnx: Path)
     ]
     partial_folder = shard.with_name(f"{shard.name}.partial-{os.getpid()}")
     partial_folder.mkdir(parents=True, exist_ok=True)
-    arrays = dict(zip(ARRAYS, _encode(numbered, session), strict=True))
-    for name, array in arrays.items():
-        np.save(partial_folder / f"{name}.npy", array)
+    for name, array in zip(ARRAYS, _encode(numbered, session), strict=True):
+        np.save(partial_folder / f"{name}.npy", np.asarray(array))
     partial_folder.rename(shard)
 
 
@@ -162,4 +159,5 @@ def cell_coverage(images: NDArray[np.uint8], cells: int) -> NDArray[np.uint8]:
     batch, size = inside.shape[:2]
     side = size // cells
     shares = inside.reshape(batch, cells, side, cells, side).mean(axis=(2, 4))
-    return np.rint(shares * 255.0).astype(np.uint8)
+    rounded: NDArray[np.uint8] = np.rint(shares * 255.0).astype(np.uint8)
+    return rounded

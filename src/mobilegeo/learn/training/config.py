@@ -32,8 +32,7 @@ class TrainConfig:
         workers: processes that simulate.
         steps: optimiser steps.
         batch_groups: groups in a batch.
-        learning_rate: peak, for the head.
-        stage_learning_rate: peak, for the pretrained upper stages.
+        learning_rate: peak.
         warmup_steps: linear rise to the peak, before the cosine fall to zero.
         weight_decay: AdamW's.
         checkpoint_every: steps between checkpoints.
@@ -54,11 +53,10 @@ class TrainConfig:
     group_size: int = 4
     workers: int = 2
     steps: int = 2000
-    batch_groups: int = 32
+    batch_groups: int = 64
     learning_rate: float = 1e-3
-    stage_learning_rate: float = 2e-4
     warmup_steps: int = 100
-    weight_decay: float = 0.01
+    weight_decay: float = 0.05
     checkpoint_every: int = 200
     model: ModelConfig = field(default_factory=ModelConfig)
 

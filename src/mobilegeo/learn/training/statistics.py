@@ -18,7 +18,7 @@ from mobilegeo.learn.datasets.view import (
     pixel_to_ground,
     sample_image,
 )
-from mobilegeo.learn.models.backbone import FrozenTrunk, trunk_output
+from mobilegeo.learn.models.backbone import FrozenTrunk
 
 LARGEST_PX = 320
 
@@ -38,17 +38,18 @@ def feature_statistics(
     """
     rng = np.random.default_rng(seed)
     weights = np.array([pool.weight for pool in pools])
-    total, squared, cells = 0.0, 0.0, 0
+    total = torch.zeros(trunk.channels, dtype=torch.float64)
+    squared, cells = torch.zeros_like(total), 0
     for choice in rng.choice(len(pools), squares, p=weights / weights.sum()):
         source = sources[int(rng.choice(pools[choice].members))]
         cut = _random_cut(source, gsd_m, rng)
         pixels = torch.from_numpy(cut).permute(2, 0, 1)[None].float() / 127.5 - 1.0
-        features = trunk_output(trunk, pixels).double()
-        total = total + features.sum(dim=(0, 2, 3))
-        squared = squared + features.square().sum(dim=(0, 2, 3))
+        features = trunk(pixels).double()
+        total += features.sum(dim=(0, 2, 3))
+        squared += features.square().sum(dim=(0, 2, 3))
         cells += features.shape[2] * features.shape[3]
-    mean = torch.as_tensor(total / cells)
-    std = (torch.as_tensor(squared / cells) - mean.square()).sqrt()
+    mean = total / cells
+    std = (squared / cells - mean.square()).sqrt()
     return mean.float(), std.float()
 
 
