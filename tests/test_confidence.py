@@ -34,7 +34,9 @@ from mobilegeo.maps.tiletable import TileTable
 
 def an_alignment(peak=0.5, second=0.1, mean=0.0, std=0.05, trials=40_000, width_m=6.0):
     heatmap = Heatmap(np.zeros((2, 2), np.float32), Box(0, 0, 1, 1))
-    return Alignment(Mode(0.0, 0.0, peak, a_view()), second, mean, std, trials, width_m, heatmap)
+    return Alignment(
+        Mode(0.0, 0.0, peak, peak, a_view()), second, mean, std, trials, width_m, heatmap
+    )
 
 
 scores = st.floats(-1.0, 1.0)
@@ -57,7 +59,7 @@ def test_figures_stay_in_their_ranges(alignment):
 @given(alignments, st.floats(0.0, 0.5))
 def test_a_higher_peak_is_never_less_sure(alignment, more):
     best = alignment.best
-    higher = replace(alignment, best=replace(best, score=best.score + more))
+    higher = replace(alignment, best=replace(best, strength=best.strength + more))
     assert probability(higher) >= probability(alignment)
     assert sigma_m(higher) <= sigma_m(alignment)
 
@@ -101,10 +103,17 @@ def test_excess_of_pure_noise_does_not_grow_with_the_number_of_trials():
 
 
 def test_margin_by_hand():
-    assert margin(an_alignment(peak=0.5, second=0.1)) == pytest.approx(0.8)
-    assert margin(an_alignment(peak=0.5, second=-1.0)) == 1.0
+    assert margin(an_alignment(peak=0.5, second=0.3)) == pytest.approx(0.4)
     assert margin(an_alignment(peak=0.5, second=0.6)) == 0.0
     assert margin(an_alignment(peak=-0.1, second=-0.5)) == 0.0
+
+
+def test_without_a_rival_chance_is_the_rival():
+    by_chance = 0.05 * math.sqrt(2 * math.log(1000))
+    expected = (0.5 - by_chance) / 0.5
+    for second in (-math.inf, 0.0, 0.9 * by_chance):
+        found = margin(an_alignment(peak=0.5, second=second, trials=4000))
+        assert found == pytest.approx(expected)
 
 
 def test_sigma_by_hand():

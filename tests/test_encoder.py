@@ -242,15 +242,19 @@ def test_any_text_is_a_spec_or_an_encoder_error(text: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"size_px": 0}, "tiny-1: size_px must be positive; export it again"),
-        ({"embedding_dim": -1}, "embedding_dim must be positive"),
-        ({"feature_dim": 0}, "feature_dim must be positive"),
-        ({"feature_stride_px": 0}, "feature_stride_px must be positive"),
-        ({"multiple_px": 0}, "multiple_px must be positive"),
+        ({"size_px": 0}, "tiny-1: size_px is 0, not positive; export the model again"),
+        ({"embedding_dim": -1}, "embedding_dim is -1, not positive"),
+        ({"feature_dim": 0}, "feature_dim is 0, not positive"),
+        ({"feature_stride_px": 0}, "feature_stride_px is 0, not positive"),
+        ({"multiple_px": 0}, "multiple_px is 0, not positive"),
+        ({"feature_halo_px": -32}, "feature_halo_px is -32, not 0 or more"),
+        ({"feature_gsd_m": 0.0}, r"feature_gsd_m is 0\.0, not positive"),
+        ({"mean": (0.5, 0.5)}, "mean is .*, not three numbers"),
+        ({"std": (0.5, 0.0, 0.5)}, "std is .*, not three positive numbers"),
         ({"format_version": 2}, "has ImageSpec format 2, this version reads 1; export"),
     ],
 )
-def test_impossible_spec_is_refused(change: dict[str, int], message: str) -> None:
+def test_impossible_spec_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(EncoderError, match=message):
         replace(SPEC, **change)
     with pytest.raises(EncoderError, match=message):

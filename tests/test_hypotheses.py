@@ -109,7 +109,6 @@ def test_a_level_camera_is_not_taken_for_an_unknown_one():
     assert known.assumed == ()
 
 
-@pytest.mark.xfail(strict=True, reason="the docstring promises to tell it, the code does not")
 def test_an_unknown_roll_is_told():
     known = hypotheses(Pose(10.0, -60.0, None, 100.0), LENS, 640, 480)
     assert any("roll" in remark for remark in known.assumed)

@@ -43,11 +43,11 @@ from mobilegeo.learn.datasets.view import (
 SIZE = 64
 
 
-def textured(size: int = 400, gsd_m: float = 0.5, seed: int = 0, name: str = "a") -> Source:
-    """Smooth random colours."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (size // 8, size // 8, 3), np.uint8)
-    image = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
-    return Source(name, "group", image.astype(np.uint8), gsd_m)
+def textured(seed: int = 0, name: str = "a", cell_px: int = 8) -> Source:
+    """Smooth random colours over 200 × 200 m at 0.5 m a pixel."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (400 // cell_px,) * 2 + (3,), np.uint8)
+    image = cv2.resize(coarse, (400, 400), interpolation=cv2.INTER_CUBIC)
+    return Source(name, "group", image.astype(np.uint8), 0.5)
 
 
 def spot(x_m: float, y_m: float) -> Source:
@@ -217,9 +217,7 @@ def test_places_of_a_group_are_apart_and_inside_their_source() -> None:
             assert half <= a.square.x_m <= 200 - half
             for b in group:
                 if a is not b and a.source == b.source:
-                    apart = max(
-                        abs(a.square.x_m - b.square.x_m), abs(a.square.y_m - b.square.y_m)
-                    )
+                    apart = max(abs(a.square.x_m - b.square.x_m), abs(a.square.y_m - b.square.y_m))
                     assert apart >= SEPARATION * a.square.side_m
 
 
@@ -229,7 +227,7 @@ def test_flat_water_is_no_place() -> None:
 
 
 def test_query_and_tile_show_the_same_ground() -> None:
-    source, correlations = textured(), []
+    source, correlations = textured(cell_px=80), []
     for seed in range(12):
         rng = np.random.default_rng(seed)
         query = draw_query(source, SQUARE, SIZE, rng).astype(float).mean(axis=2)

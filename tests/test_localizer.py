@@ -169,7 +169,6 @@ def test_the_gps_position_is_a_prior(pack, ground):
 
 
 @pytest.mark.parametrize("sigma_m", [0.05, 1.0, 3.0])
-@pytest.mark.xfail(strict=True, reason="a prior smaller than the tiles' spacing holds no tile")
 def test_a_precise_position_is_no_obstacle(pack, ground, sigma_m):
     view = a_view()
     gps = place(X_M + sigma_m / 2, Y_M)
@@ -189,7 +188,6 @@ def test_a_camera_beside_the_map_that_looks_into_it_is_located(pack, ground):
     assert camera_error_m(fix, -210.0, 0.0) < 1.5 * CELL_M
 
 
-@pytest.mark.xfail(strict=True, reason="the way from the camera to what it sees is left out")
 def test_a_camera_far_beside_the_map_that_looks_into_it_is_located(pack, ground):
     view = a_view(pitch_deg=-35.0, heading_deg=90.0, agl_m=150.0, hfov_deg=45.0)
     x_m = -255.0
@@ -210,7 +208,6 @@ def test_priors_given_by_argument_stand_over_options_and_gps(pack, ground):
     assert error_m(locate(pack, photo, prior=BoxPrior(pack.bounds))) < CELL_M
 
 
-@pytest.mark.xfail(strict=True, reason="without room for a rival the margin counts in full")
 def test_a_small_prior_without_the_truth_is_no_fix(pack, ground):
     view = a_view()
     photo = photo_record(ground.photo(view, X_M, Y_M), view)

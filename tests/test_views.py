@@ -19,9 +19,7 @@ def test_importance_is_the_mean_of_both_min_max_surrogates() -> None:
     embeddings = np.array([[0, 0, 0, 2], [0, 0, 0, 1], [0, 0, 0, 4]], dtype=np.float32)
     spans = np.array([2.0, 1.0, 4.0])
     entropies = np.log(spans)  # ½ ln var = ln span + constant, as all rows have one shape
-    expected = (
-        (spans - 1) / 3 + (entropies - entropies.min()) / np.ptp(entropies)
-    ) / 2
+    expected = ((spans - 1) / 3 + (entropies - entropies.min()) / np.ptp(entropies)) / 2
     np.testing.assert_allclose(views.importance(embeddings), expected, rtol=1e-6)
 
 
@@ -50,9 +48,7 @@ def test_greedy_choice_by_hand() -> None:
 def test_choice_is_a_set_of_distinct_views(count: int, k: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     embeddings = rng.normal(size=(count, 8)).astype(np.float32)
-    chosen = views.select(
-        views.importance(embeddings), views.feature_distances(embeddings), k
-    )
+    chosen = views.select(views.importance(embeddings), views.feature_distances(embeddings), k)
     assert len(chosen) == len(set(chosen)) == min(k, count)
 
 

@@ -64,9 +64,9 @@ class Alignment:
 
     Attributes:
         best: the highest mode, refined.
-        second: score of the best mode elsewhere; −1 when there is none.
-        noise_mean, noise_std: of the scores over all places and hypotheses.
-        trials: how many scores were compared.
+        second: strength of the best mode elsewhere; −∞ when there is none.
+        noise_mean, noise_std: of the strengths over all places and hypotheses.
+        trials: how many places and hypotheses were compared.
         width_m: distance at which the peak has fallen by its half, from its curvature.
         heatmap: the block around the best mode.
     """
@@ -101,7 +101,8 @@ class Aligner:
         self._statistics = MapStatistics(feature_map.feature_mean, feature_map.feature_std)
         self._encoder = encoder
         self._image = image
-        self._prior = prior
+        # Places are compared at the corners of cells, of which a small prior may hold none.
+        self._prior = None if prior is None else prior.dilated(feature_map.spec.cell_m)
 
     def align(self, views: Sequence[GroundView], areas: Sequence[Box]) -> Alignment | None:
         """The best place for the photo's visible centre within `areas`.
@@ -119,16 +120,17 @@ class Aligner:
             scan.add(self._correlate(block, views, templates), views)
         if not scan.modes:
             return None
-        rivals = [m for m in scan.modes if m.score >= RIVAL_SHARE * scan.modes[0].score]
+        rivals = [m for m in scan.modes if m.strength >= RIVAL_SHARE * scan.modes[0].strength]
         refined = [self._refine(mode) for mode in rivals[:MAX_RIVALS]]
-        winner, width_m = max(refined, key=lambda pair: pair[0].score)
+        winner, width_m = max(refined, key=lambda pair: pair[0].strength)
         others = [mode for mode, _ in refined] + scan.modes[len(refined) :]
         second = max(
-            (m.score for m in others if m.distance_m(winner) > MODE_DISTANCE_M), default=-1.0
+            (m.strength for m in others if m.distance_m(winner) > MODE_DISTANCE_M),
+            default=-math.inf,
         )
         mean, std = scan.noise()
         return Alignment(
-            winner, second, mean, std, scan.count, width_m, scan.heatmap_around(winner)
+            winner, second, mean, std, scan.trials, width_m, scan.heatmap_around(winner)
         )
 
     def _templates(self, views: Sequence[GroundView]) -> list[Template]:
@@ -148,15 +150,15 @@ class Aligner:
         )
         inner = (slice(margin, margin + block.height + 1), slice(margin, margin + block.width + 1))
         cells = self._statistics.unit(features * np.float32(FEATURE_STEP), valid)
-        scores = np.full(
-            (len(templates), block.height + 1, block.width + 1), -1.0, dtype=np.float32
-        )
-        if valid.any():
-            spectrum = MapSpectrum(cells, valid, 2 * margin)
-            for number, (view, template) in enumerate(zip(views, templates, strict=True)):
-                scores[number] = spectrum.correlate(template)[inner]
-                scores[number][~self._allowed(block, view)] = -1.0
-        return Scores(scores, block)
+        shape = (len(templates), block.height + 1, block.width + 1)
+        values = np.full(shape, -1.0, dtype=np.float32)
+        allowed = np.empty(shape, dtype=np.bool_)
+        spectrum = MapSpectrum(cells, valid, 2 * margin) if valid.any() else None
+        for number, (view, template) in enumerate(zip(views, templates, strict=True)):
+            allowed[number] = self._allowed(block, view)
+            if spectrum is not None:
+                values[number] = spectrum.correlate(template)[inner]
+        return Scores(values, allowed, _weights(templates), block)
 
     def _allowed(self, block: Block, view: GroundView) -> NDArray[np.bool_]:
         """Corners at which the camera would stand inside the prior."""
@@ -185,14 +187,16 @@ class Aligner:
     def _peaks(self, views: Iterator[GroundView], near: Mode) -> list[float]:
         chosen = list(views)
         scores = self._correlate(self._block_around(near), chosen, self._templates(chosen))
-        return [float(score.max()) for score in scores.values]
+        return [float(value.max()) for value in np.where(scores.open, scores.values, -1.0)]
 
     def _peak_at(self, view: GroundView, near: Mode) -> tuple[Mode, float]:
         scores = self._correlate(self._block_around(near), [view], self._templates([view]))
-        row, column, score, width_cells = interpolate(scores.values[0])
+        values = np.where(scores.open[0], scores.values[0], np.float32(-1.0))
+        row, column, score, width_cells = interpolate(values)
         cell_m = self._map.spec.cell_m
         left, top = scores.block.x0 * cell_m, (scores.block.y0 + scores.block.height) * cell_m
-        mode = Mode(left + column * cell_m, top - row * cell_m, score, view)
+        strength = score * float(scores.weights[0])
+        mode = Mode(left + column * cell_m, top - row * cell_m, score, strength, view)
         return mode, width_cells * cell_m
 
     def _block_around(self, mode: Mode) -> Block:
@@ -200,3 +204,7 @@ class Aligner:
         x, y = round(mode.x_m / cell_m), round(mode.y_m / cell_m)
         side = 2 * REFINE_CELLS
         return Block(x - REFINE_CELLS, y - REFINE_CELLS, side, side, cell_m)
+
+
+def _weights(templates: Sequence[Template]) -> Float32:
+    return np.sqrt(np.array([t.valid.sum() for t in templates], dtype=np.float32))

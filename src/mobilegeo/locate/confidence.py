@@ -1,17 +1,18 @@
 """How sure an answer is: the probability that it is right, and its spread in metres.
 
-After alignment, two figures of the heatmap decide whether a fix is right.
+After alignment, two figures of the scores decide whether a fix is right. Both compare strengths,
+score · √cells, so that templates of unlike size can be compared.
 
 *Excess* e: how far the peak stands above what chance gives. The highest of n independent normal
-scores lies near mean + std · √(2 ln n) (Gumbel), so
+values lies near c = mean + std · √(2 ln n) (Gumbel), so
 
-    e = (peak − mean) / std − √(2 ln n),
+    e = (peak − c) / std,
 
 with n a quarter of the places and hypotheses compared, as neighbours are correlated. It does not
 grow with the size of the map or the number of headings tried.
 
-*Margin* m: (peak − second) / peak, against the best other place: repeated structures (rows of
-equal houses) have a high excess and no margin.
+*Margin* m: (peak − second) / peak, against the best other place or c, whichever is higher:
+repeated structures (rows of equal houses) have a high excess and no margin.
 
 The spread follows from the peak's shape as for any matched filter: a peak of height p and width w
 in noise of standard deviation s is displaced by about w · s / p along each axis; what the noise
@@ -56,18 +57,21 @@ class Calibration:
 ALIGNED = Calibration(bias=-4.0, excess=0.9, margin=6.0, accept=0.5, spread=1.0, floor_m=1.5)
 
 
+def chance(alignment: Alignment) -> float:
+    """The strength that the best of as many places and hypotheses has by chance."""
+    trials = max(2.0, alignment.trials / 4)
+    return alignment.noise_mean + alignment.noise_std * math.sqrt(2 * math.log(trials))
+
+
 def excess(alignment: Alignment) -> float:
-    """The peak above the highest expected by chance, in standard deviations of the scores."""
-    z = (alignment.best.score - alignment.noise_mean) / alignment.noise_std
-    return z - math.sqrt(2 * math.log(max(2.0, alignment.trials / 4)))
+    """The peak above the highest expected by chance, in standard deviations of the strengths."""
+    return (alignment.best.strength - chance(alignment)) / alignment.noise_std
 
 
 def margin(alignment: Alignment) -> float:
     """The peak's lead over the best other place, as a share of the peak, 0 … 1."""
-    peak = alignment.best.score
-    if peak <= 0:
-        return 0.0
-    return min(1.0, max(0.0, (peak - max(alignment.second, 0.0)) / peak))
+    peak, second = alignment.best.strength, max(alignment.second, chance(alignment))
+    return min(1.0, max(0.0, (peak - second) / peak)) if peak > 0 else 0.0
 
 
 def probability(alignment: Alignment, calibration: Calibration = ALIGNED) -> float:
@@ -78,7 +82,7 @@ def probability(alignment: Alignment, calibration: Calibration = ALIGNED) -> flo
 
 def sigma_m(alignment: Alignment, calibration: Calibration = ALIGNED) -> float:
     """One standard deviation of the position along each axis, metres, if it is right."""
-    relative_noise = alignment.noise_std / max(alignment.best.score, 1e-3)
+    relative_noise = alignment.noise_std / max(alignment.best.strength, 1e-3)
     return math.hypot(calibration.floor_m, calibration.spread * alignment.width_m * relative_noise)
 
 

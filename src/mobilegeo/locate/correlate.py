@@ -46,7 +46,9 @@ class MapSpectrum:
 
     def __init__(self, cells: Float32, valid: NDArray[np.bool_], max_template: int) -> None:
         self.height, self.width = valid.shape
-        self._size = (_fast_size(self.height + max_template), _fast_size(self.width + max_template))
+        # Half a template may hang over; what would wrap around farther is not looked at.
+        reach = max_template // 2
+        self._size = (_fast_size(self.height + reach), _fast_size(self.width + reach))
         self._cells = np.fft.rfft2(cells.transpose(2, 0, 1), s=self._size)
         self._valid = np.fft.rfft2(valid.astype(np.float32), s=self._size)
 

@@ -64,6 +64,8 @@ def hypotheses(pose: Pose, camera: CameraModel | None, width_px: int, height_px:
         assumed.append(f"{what} unknown: {len(lenses)} ground scales tried")
     if pose.pitch_deg is None:
         assumed.append("pitch unknown: taken as straight down")
+    if pose.roll_deg is None:
+        assumed.append("roll unknown: taken as level")
     views = tuple(
         GroundView(
             width_px=width_px,

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilegeo.camera import GroundView
+from mobilegeo.camera import GroundView, Pose
 from mobilegeo.encoder import Encoder, load_encoder
 from mobilegeo.fix import Candidate, Fix
+from mobilegeo.geo import wrap_deg
 from mobilegeo.index import ExactIndex, TileIndex
 from mobilegeo.locate import confidence, retrieve
 from mobilegeo.locate.align import Aligner, Alignment
@@ -31,6 +32,9 @@ alignment looks only around the best tiles."""
 
 ALIGNED_CANDIDATES = 12
 """Tiles around which alignment looks then."""
+
+MIN_AREA_M = 400.0
+"""Side of the area that is compared at least, however small the prior."""
 
 DECODE_SIDE_PX = 1000
 """Photos are decoded at the smallest size whose shorter side has at least this many pixels: at
@@ -155,15 +159,29 @@ class Localizer:
             Obstacle: the photo cannot be located at all.
         """
         prior = prior or self.options.prior
-        prior = prior or own_prior(photo, self.pack, ignore_gps=self.options.ignore_gps)
         height, width = photo.image.shape[:2]
-        known = usable(hypotheses(photo.telemetry.pose, photo.camera, width, height))
+        known = usable(hypotheses(self._pose(photo, prior), photo.camera, width, height))
+        prior = prior or own_prior(
+            photo, self.pack, _reach_m(known), ignore_gps=self.options.ignore_gps
+        )
         with watch.stage("normalise"):
             queries = retrieve.make_queries(photo.image, known.views, self.pack)
             nothing_to_match(queries)
         with watch.stage("encode"):
             embeddings = retrieve.embed_queries(queries, self.encoder)
         return Prepared(photo, known, prior, tuple(queries), embeddings)
+
+    def _pose(self, photo: Photo, prior: Prior | None) -> Pose:
+        """The photo's pose in the map's frame, whose north turns from true north."""
+        pose, frame = photo.telemetry.pose, self.pack.frame
+        if pose.heading_deg is None:
+            return pose
+        place = photo.telemetry.position or frame.origin
+        if prior is not None:
+            box = prior.box(frame)
+            place = frame.point((box.west + box.east) / 2, (box.south + box.north) / 2)
+        heading_deg = wrap_deg(pose.heading_deg - frame.convergence_deg(place))
+        return replace(pose, heading_deg=heading_deg)
 
     def search(
         self,
@@ -225,16 +243,12 @@ class Localizer:
         box = BoxPrior(self.pack.bounds).box(self.pack.frame)
         if prior is None:
             return box
-        reach = max(math.hypot(*(visible_centre(view) or (0.0, 0.0))) for view in known.views)
-        around = prior.box(self.pack.frame)
-        return box.intersection(
-            Box(
-                around.west - reach,
-                around.south - reach,
-                around.east + reach,
-                around.north + reach,
-            )
-        )
+        reach, around = _reach_m(known), prior.box(self.pack.frame)
+        # Beside the places allowed, enough others for chance to be measured on.
+        x, y = (around.west + around.east) / 2, (around.south + around.north) / 2
+        wide = max(around.east - x + reach, MIN_AREA_M / 2)
+        high = max(around.north - y + reach, MIN_AREA_M / 2)
+        return box.intersection(Box(x - wide, y - high, x + wide, y + high))
 
     def _windows(self, matches: Sequence[retrieve.Match]) -> list[Box]:
         """Boxes around candidates, those inside an earlier one left out."""
@@ -318,6 +332,11 @@ class Localizer:
             )
             for m in matches[: self.options.top]
         )
+
+
+def _reach_m(known: Hypotheses) -> float:
+    """How far from the camera the middle of the visible ground can be."""
+    return max(math.hypot(*(visible_centre(view) or (0.0, 0.0))) for view in known.views)
 
 
 def _doubt(known: Hypotheses) -> str:

@@ -37,12 +37,13 @@ class Obstacle(Exception):  # noqa: N818 - an answer, not an error
         self.reason = reason
 
 
-def own_prior(photo: Photo, pack: MapPack, *, ignore_gps: bool) -> Prior | None:
+def own_prior(photo: Photo, pack: MapPack, reach_m: float, *, ignore_gps: bool) -> Prior | None:
     """The prior that follows from the position known with the photo, or `None`.
 
     Args:
         photo: the photo with its telemetry.
         pack: the map.
+        reach_m: how far from the camera the ground that it shows can be.
         ignore_gps: leave the photo's own GPS aside.
 
     Raises:
@@ -54,7 +55,7 @@ def own_prior(photo: Photo, pack: MapPack, *, ignore_gps: bool) -> Prior | None:
     sigma_m = photo.telemetry.sigma_m
     prior = CirclePrior(position, OWN_GPS_RADIUS_M if sigma_m is None else SPREADS * sigma_m)
     away_m = distance_m(position, pack.bounds.nearest(position))
-    if away_m > prior.radius_m:
+    if away_m > prior.radius_m + reach_m:
         raise Obstacle(
             f"the photo's position lies {away_m / 1000:.1f} km outside the map; "
             "use --ignore-gps if it is not to be trusted"

@@ -15,11 +15,14 @@ MAX_STEPS = 2
 
 
 def climb(score: Callable[[list[float]], list[float]], step: float) -> float:
-    """The offset with the highest score, by steps from 0 and a parabola through the best three."""
+    """The offset with the highest score, by steps from 0 and a parabola through the best three.
+
+    Of equal scores the one nearest to 0 counts.
+    """
     offsets = [-step, 0.0, step]
     scores = score(offsets)
     for _ in range(MAX_STEPS):
-        best = int(np.argmax(scores))
+        best = _highest(offsets, scores)
         if best == 0:
             offsets.insert(0, offsets[0] - step)
             scores[:0] = score(offsets[:1])
@@ -28,10 +31,14 @@ def climb(score: Callable[[list[float]], list[float]], step: float) -> float:
             scores += score(offsets[-1:])
         else:
             break
-    best = int(np.argmax(scores))
+    best = _highest(offsets, scores)
     if best in (0, len(offsets) - 1):
         return offsets[best]
     return offsets[best] + step * _vertex(*scores[best - 1 : best + 2])[0]
+
+
+def _highest(offsets: list[float], scores: list[float]) -> int:
+    return max(range(len(scores)), key=lambda i: (scores[i], -abs(offsets[i])))
 
 
 def _vertex(before: float, at: float, after: float) -> tuple[float, float]:

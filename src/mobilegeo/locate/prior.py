@@ -51,6 +51,10 @@ class Prior(Protocol):
         """The smallest box of the frame around the area."""
         ...
 
+    def dilated(self, margin_m: float) -> Prior:
+        """The area and all within `margin_m` metres of it."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class CirclePrior:
@@ -76,6 +80,10 @@ class CirclePrior:
         x, y = frame.xy(self.centre)
         r = self.radius_m
         return Box(x - r, y - r, x + r, y + r)
+
+    def dilated(self, margin_m: float) -> CirclePrior:
+        """See `Prior.dilated`."""
+        return CirclePrior(self.centre, self.radius_m + margin_m)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +111,18 @@ class BoxPrior:
         lons = np.array([b.west, b.west, b.east, b.east, middle.lon, middle.lon, b.west, b.east])
         x, y = frame.to_metres(lats, lons)
         return Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+
+    def dilated(self, margin_m: float) -> BoxPrior:
+        """See `Prior.dilated`; wider than asked by up to 1 % (degrees taken at their shortest)."""
+        b = self.bounds
+        lat = margin_m / 110_574.0
+        widest = min(89.9, max(abs(b.south), abs(b.north)) + lat)
+        lon = margin_m / (110_574.0 * math.cos(math.radians(widest)))
+        return BoxPrior(
+            Bounds(
+                max(-90.0, b.south - lat),
+                max(-180.0, b.west - lon),
+                min(90.0, b.north + lat),
+                min(180.0, b.east + lon),
+            )
+        )

@@ -129,7 +129,9 @@ def search(
     for query, embedding in zip(queries, embeddings, strict=True):
         selected = pack.tiles.footprint_m == query.footprint_m
         if prior is not None:
-            selected = selected & prior.contains(
+            # A prior smaller than the tiles' spacing must still hold the nearest ones.
+            around = prior.dilated(pack.stride_m(query.footprint_m))
+            selected = selected & around.contains(
                 pack.frame,
                 pack.tiles.x_m - query.patch.east_m,
                 pack.tiles.y_m - query.patch.north_m,

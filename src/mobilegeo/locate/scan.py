@@ -31,12 +31,15 @@ class Mode:
     Attributes:
         x_m, y_m: `visible_centre` of the view, in the map's frame.
         score: masked cosine similarity, −1 … 1.
+        strength: score · √cells, with which modes of unlike templates are compared: by chance,
+            the mean over n cells scatters as 1 / √n.
         view: the view that gave it.
     """
 
     x_m: float
     y_m: float
     score: float
+    strength: float
     view: GroundView
 
     def distance_m(self, other: Mode) -> float:
@@ -76,10 +79,29 @@ class Block:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores float32 [hypotheses, height + 1, width + 1] at the corners of a block."""
+    """What every hypothesis scores at the corners of a block.
+
+    Attributes:
+        values: float32 [hypotheses, height + 1, width + 1]; −1 where the map has too little data.
+        allowed: bool, of the same shape: where the prior lets the camera be.
+        weights: float32 [hypotheses], √cells of each template.
+        block: the block.
+    """
 
     values: Float32
+    allowed: NDArray[np.bool_]
+    weights: Float32
     block: Block
+
+    @property
+    def open(self) -> NDArray[np.bool_]:
+        """Places with data inside the prior, bool of the shape of `values`."""
+        return self.allowed & (self.values > -1.0)
+
+    @property
+    def strengths(self) -> Float32:
+        """Values · weights, float32 of the shape of `values`."""
+        return self.values * self.weights[:, None, None]
 
 
 class Scan:
@@ -87,28 +109,34 @@ class Scan:
 
     def __init__(self) -> None:
         self.modes: list[Mode] = []
-        self.count = 0
+        self.trials = 0
+        self._count = 0
         self._sum = 0.0
         self._squares = 0.0
         self._heatmaps: list[Heatmap] = []
 
     def add(self, scores: Scores, views: Sequence[GroundView]) -> None:
         """Takes a block's statistics and its modes."""
-        allowed = scores.values[scores.values > -1.0].astype(np.float64)
-        if len(allowed) == 0:
+        strengths = scores.strengths
+        measured = strengths[scores.values > -1.0].astype(np.float64)
+        self._count += len(measured)
+        self._sum += float(measured.sum())
+        self._squares += float((measured**2).sum())
+        reachable = scores.open
+        if not reachable.any():
             return
-        self.count += len(allowed)
-        self._sum += float(allowed.sum())
-        self._squares += float((allowed**2).sum())
+        self.trials += int(np.count_nonzero(reachable))
         x, y = scores.block.corners()
-        self._heatmaps.append(Heatmap(scores.values.max(axis=0), Box(x[0], y[-1], x[-1], y[0])))
-        found = list(_modes(scores, views))
-        self.modes = _distinct(sorted(self.modes + found, key=lambda m: -m.score))
+        best = np.where(reachable, scores.values, np.float32(-1.0)).max(axis=0)
+        self._heatmaps.append(Heatmap(best, Box(x[0], y[-1], x[-1], y[0])))
+        strengths[~reachable] = -np.inf
+        found = list(_modes(scores, strengths, views))
+        self.modes = _distinct(sorted(self.modes + found, key=lambda m: -m.strength))
 
     def noise(self) -> tuple[float, float]:
-        """Mean and standard deviation of all scores."""
-        mean = self._sum / self.count
-        return mean, math.sqrt(max(self._squares / self.count - mean**2, 1e-12))
+        """Mean and standard deviation of all strengths, allowed or not."""
+        mean = self._sum / self._count
+        return mean, math.sqrt(max(self._squares / self._count - mean**2, 1e-12))
 
     def heatmap_around(self, mode: Mode) -> Heatmap:
         """The heatmap whose box is nearest to a mode."""
@@ -133,22 +161,22 @@ def blocks(areas: Sequence[Box], cell_m: float) -> Iterator[Block]:
                 yield Block(x0, y0, width, height, cell_m)
 
 
-def _modes(scores: Scores, views: Sequence[GroundView]) -> Iterator[Mode]:
-    """The highest places of a block, at least `MODE_DISTANCE_M` apart, best first."""
-    best = scores.values.max(axis=0)
-    which = scores.values.argmax(axis=0)
+def _modes(scores: Scores, strengths: Float32, views: Sequence[GroundView]) -> Iterator[Mode]:
+    """The strongest places of a block, at least `MODE_DISTANCE_M` apart, strongest first."""
+    which = strengths.argmax(axis=0)
+    remaining = strengths.max(axis=0)
     x, y = scores.block.corners()
     reach = math.ceil(MODE_DISTANCE_M / scores.block.cell_m)
-    remaining = best.copy()
     for _ in range(MAX_MODES):
         row, column = np.unravel_index(int(remaining.argmax()), remaining.shape)
-        if remaining[row, column] <= -1.0:
+        strength = float(remaining[row, column])
+        if strength == -np.inf:
             return
-        view = views[int(which[row, column])]
-        yield Mode(float(x[column]), float(y[row]), float(best[row, column]), view)
-        remaining[
-            max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1
-        ] = -1.0
+        number = int(which[row, column])
+        score = float(scores.values[number, row, column])
+        yield Mode(float(x[column]), float(y[row]), score, strength, views[number])
+        rows = slice(max(0, row - reach), row + reach + 1)
+        remaining[rows, max(0, column - reach) : column + reach + 1] = -np.inf
 
 
 def _distinct(modes: Sequence[Mode]) -> list[Mode]:

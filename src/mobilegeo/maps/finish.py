@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mobilegeo import __version__
 from mobilegeo.encoder.base import Encoder
 from mobilegeo.errors import MapError
 from mobilegeo.maps.cells import CHUNK_CELLS, FEATURE_STEP, chunk_name
@@ -38,7 +38,7 @@ def finish_pack(plan: Plan, source: MapSource, encoder: Encoder, work: Workspace
     record: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "created_by": f"mobilegeo {_version()}",
+        "created_by": f"mobilegeo {__version__}",
         "sources": list(source.names),
         "source_gsd_m": source.gsd_m,
         "notes": [*plan.notes, *source.warnings],
@@ -160,10 +160,3 @@ def _no_data(source: MapSource, what: str) -> MapError:
         f"no {what} has enough pixels with data",
         "give imagery without so many holes, or smaller footprints with --footprint-m",
     )
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("mobilegeo")
-    except importlib.metadata.PackageNotFoundError:
-        return "from a source tree"

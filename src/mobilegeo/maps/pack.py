@@ -115,6 +115,11 @@ class MapPack:
                 "use that encoder, or build the map again with this one",
             )
 
+    def stride_m(self, footprint_m: float) -> float:
+        """Step from tile to tile of one footprint, metres."""
+        steps = {t["footprint_m"]: t["stride_m"] for t in self._record["tiles"]}
+        return float(steps[footprint_m])
+
     @property
     def vectors(self) -> np.memmap[Any, np.dtype[np.float16]]:
         """Embeddings of all tiles, float16 [N, D], memory-mapped.

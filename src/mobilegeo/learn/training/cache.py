@@ -17,7 +17,7 @@ import multiprocessing
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import cv2
@@ -92,33 +92,30 @@ def build(config: TrainConfig, trunk_onnx: Path, split: str, folder: Path) -> Ca
     key = hashlib.sha256(json.dumps(shaped_by).encode()).hexdigest()[:12]
     shards = [folder / f"{split}-{key}" / f"{k:05d}" for k in range(-(-groups // SHARD_GROUPS))]
     missing = [shard for shard in shards if not shard.exists()]
-    if missing:
-        job = partial(_write_shard, config=config, split=split, trunk_onnx=trunk_onnx)
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(min(config.workers, len(missing))) as pool:
-            for _ in pool.imap_unordered(job, missing):
-                pass
+    job = partial(_write_shard, config=config, split=split, trunk_onnx=trunk_onnx)
+    workers = min(config.workers, len(missing))
+    if workers > 1:
+        with multiprocessing.get_context("spawn").Pool(workers) as pool:
+            pool.map(job, missing, chunksize=1)
+    else:
+        for shard in missing:
+            job(shard)
     return Cache.open(shards)
 
 
-_worker: tuple[SimulatedPairs, onnxruntime.InferenceSession] | None = None
-
-
+@lru_cache(maxsize=1)
 def _simulator(
     config: TrainConfig, split: str, trunk_onnx: Path
 ) -> tuple[SimulatedPairs, onnxruntime.InferenceSession]:
     """The imagery and the trunk, loaded once a process."""
-    global _worker  # noqa: PLW0603 - a worker process has one dataset
-    if _worker is None:
-        cv2.setNumThreads(1)
-        specs = config.sources if split == "train" else config.validation
-        sources, pools = load_pools(specs, config.data_root)
-        seed = config.seed * 2 + (split != "train")
-        pairs = SimulatedPairs(sources, pools, config.group_size, config.model.size_px, seed)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        _worker = pairs, onnxruntime.InferenceSession(trunk_onnx, options)
-    return _worker
+    cv2.setNumThreads(1)
+    specs = config.sources if split == "train" else config.validation
+    sources, pools = load_pools(specs, config.data_root)
+    seed = config.seed * 2 + (split != "train")
+    pairs = SimulatedPairs(sources, pools, config.group_size, config.model.size_px, seed)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return pairs, onnxruntime.InferenceSession(trunk_onnx, options)
 
 
 def _write_shard(shard: Path, config: TrainConfig, split: str, trunk_onnx: Path) -> None:

@@ -1,0 +1,127 @@
+"""Your own data: folders of drone and satellite views, a folder a place.
+
+The layout is University-1652's, with one simplification: a test folder serves as query and as
+gallery at once. A test place without drone views is a distractor of the satellite gallery.
+`positions.csv`, if it is there, gives position, height and heading of views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from mobilegeo.geo import LatLon
+from mobilegeo.learn.datasets.dataset import Dataset
+from mobilegeo.learn.datasets.findings import DatasetError, Finding, Inspection
+from mobilegeo.learn.datasets.records import View, ViewKind
+from mobilegeo.learn.datasets.textfile import number, point, read_rows
+from mobilegeo.learn.datasets.tree import FolderSpec, inspect_folders
+
+NAME = "folder"
+POSITIONS_FILE = "positions.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One row of `positions.csv`.
+
+    Attributes:
+        position: of the image centre on the ground.
+        height_m: above ground, metres; None where not stated.
+        heading_deg: clockwise from true north, 0 … 360; None where not stated.
+    """
+
+    position: LatLon
+    height_m: float | None
+    heading_deg: float | None
+
+
+def read_positions(path: Path) -> dict[str, Known]:
+    """Reads `positions.csv`: path, lat, lon and, where present, height_m and heading_deg.
+
+    Returns:
+        Path relative to the dataset's folder, with forward slashes → what is known of the view.
+
+    Raises:
+        DatasetError: the file cannot be read, or a row of it; names file and line.
+    """
+    known = {}
+    for row in read_rows(path, ("path", "lat", "lon")):
+        name = row[1]["path"].replace("\\", "/")
+        if name in known:
+            raise DatasetError(row[0], f"repeats {name}", "keep one row a view")
+        heading = number(row, "heading_deg")
+        known[name] = Known(
+            point(row, "lat", "lon"),
+            number(row, "height_m"),
+            None if heading is None else heading % 360.0,
+        )
+    return known
+
+
+def inspect(root: Path, variant: str) -> Inspection:
+    """Looks at the folder; there are no variants."""
+    known: dict[str, Known] = {}
+    findings = []
+    if (root / POSITIONS_FILE).is_file():
+        try:
+            known = read_positions(root / POSITIONS_FILE)
+        except DatasetError as error:
+            findings.append(Finding("error", error.where, error.problem, error.cure))
+    make_view = partial(_view, root, known)
+    inspection = inspect_folders(root, NAME, variant, _specs(root), make_view)
+    there = {image.relative_to(root).as_posix() for image in inspection.images}
+    if gone := sorted(known.keys() - there):
+        where, problem = str(root / POSITIONS_FILE), f"names {gone[0]}, which is not there"
+        cure = "give paths relative to the dataset's folder: train/drone/PLACE/NAME.jpg"
+        findings.append(Finding("error", where, problem, cure))
+    return replace(inspection, findings=(*inspection.findings, *findings))
+
+
+def _specs(root: Path) -> list[FolderSpec]:
+    """Training and test folders; the queries are the test places that have both kinds."""
+    kinds: tuple[ViewKind, ...] = ("drone", "satellite")
+    specs = [FolderSpec(f"train_{kind}", f"train/{kind}", kind, "train") for kind in kinds]
+    tested = [root / "test" / kind for kind in kinds]
+    both = frozenset[str]()
+    if all(folder.is_dir() for folder in tested):
+        both = frozenset.intersection(*(_subfolders(folder) for folder in tested))
+    for kind in kinds:
+        folder = f"test/{kind}"
+        specs.append(FolderSpec(f"query_{kind}", folder, kind, "query", ids=both))
+        specs.append(FolderSpec(f"gallery_{kind}", folder, kind, "gallery"))
+    return specs
+
+
+def _subfolders(folder: Path) -> frozenset[str]:
+    return frozenset(child.name for child in folder.iterdir() if child.is_dir())
+
+
+def _view(root: Path, known: Mapping[str, Known], path: Path, kind: ViewKind, place: str) -> View:
+    row = known.get(path.relative_to(root).as_posix())
+    if row is None:
+        return View(path, kind, place)
+    return View(path, kind, place, row.height_m, row.heading_deg, row.position)
+
+
+DATASET = Dataset(
+    name=NAME,
+    title="a folder of your own data",
+    source="your own photos and map tiles",
+    download="drone views and satellite tiles of the same places",
+    licence="yours",
+    layout="""\
+FOLDER/
+├── train/
+│   ├── drone/PLACE/*.jpg
+│   └── satellite/PLACE/*.jpg
+├── test/
+│   ├── drone/PLACE/*.jpg
+│   └── satellite/PLACE/*.jpg         places without drone views are distractors
+└── positions.csv                     optional: path, lat, lon, height_m, heading_deg""",
+    markers=(("train", "test"),),
+    variants=(),
+    inspect=inspect,
+)

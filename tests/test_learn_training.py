@@ -1,0 +1,238 @@
+"""A whole run on invented imagery: configuration, cache, training, resuming, export."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("timm")
+pytest.importorskip("onnxscript")
+
+from mobilegeo.encoder.base import METADATA_KEY, ImageSpec  # noqa: E402
+from mobilegeo.errors import ResourceError, UsageError  # noqa: E402
+from mobilegeo.learn import checkpoint  # noqa: E402
+from mobilegeo.learn.export import export_onnx  # noqa: E402
+from mobilegeo.learn.models.place_encoder import ModelConfig, PlaceEncoder  # noqa: E402
+from mobilegeo.learn.training import run  # noqa: E402
+from mobilegeo.learn.training.cache import cell_coverage  # noqa: E402
+from mobilegeo.learn.training.config import load_config  # noqa: E402
+from mobilegeo.learn.training.loop import schedule  # noqa: E402
+from mobilegeo.learn.training.sampler import batch_indices, overlapping  # noqa: E402
+
+CONFIG = """
+model_id = "tiny"
+data_root = "data"
+out = "run"
+seed = 3
+groups = 6
+validation_groups = 3
+group_size = 3
+workers = 1
+steps = {steps}
+batch_groups = 3
+warmup_steps = 1
+checkpoint_every = 1
+
+[model]
+embedding_dim = 16
+last_trunk_block = 2
+size_px = 64
+
+[[sources]]
+kind = "images"
+path = "imagery"
+gsd_m = 0.5
+footprint_m = [30.0, 40.0]
+
+[[validation]]
+kind = "images"
+path = "imagery"
+gsd_m = 0.5
+footprint_m = [30.0, 40.0]
+"""
+
+
+def write_config(folder: Path, steps: int = 2, text: str = CONFIG) -> Path:
+    path = folder / "tiny.toml"
+    path.write_text(text.replace("{steps}", str(steps)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a finished run of two steps."""
+    folder = tmp_path_factory.mktemp("learn")
+    coarse = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
+    image = cv2.resize(coarse, (360, 360), interpolation=cv2.INTER_CUBIC)
+    (folder / "data" / "imagery").mkdir(parents=True)
+    (folder / "data" / "imagery" / "a.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    assert run(write_config(folder)) == folder / "run" / "step-0000002.safetensors"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(finished: Path) -> Path:
+    return export_onnx(finished / "run" / "step-0000002.safetensors", finished / "tiny.onnx")
+
+
+def tensors(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def test_run_notes_its_metrics(finished: Path) -> None:
+    lines = [json.loads(line) for line in (finished / "run/metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2]
+    assert all(np.isfinite(line["loss"]) and 0 <= line["recall_at_1"] <= 1 for line in lines)
+
+
+def test_resumed_run_equals_an_uninterrupted_one(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "again")
+    out = tmp_path / "again" / "run"
+    (out / "step-0000002.safetensors").unlink()
+    resumed = run(write_config(tmp_path / "again"))
+    straight = finished / "run" / "step-0000002.safetensors"
+    expected, found = tensors(straight), tensors(resumed)
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_training_moves_the_head_and_nothing_below(finished: Path) -> None:
+    start, end = (tensors(finished / f"run/step-000000{k}.safetensors") for k in (0, 2))
+    for name, tensor in start.items():
+        moved = not torch.equal(tensor, end[name])
+        if "trunk" in name or "standardise" in name:
+            assert not moved, name
+    assert not torch.equal(start["model.head.cell.0.weight"], end["model.head.cell.0.weight"])
+
+
+def test_features_are_standardised_over_the_imagery(finished: Path) -> None:
+    end = tensors(finished / "run/step-0000002.safetensors")
+    assert end["model.standardise.std"].min() > 0
+    assert not torch.equal(end["model.standardise.mean"], torch.zeros(32))
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 64), (3, 96, 64)])
+def test_export_agrees_with_torch(
+    finished: Path, exported: Path, shape: tuple[int, int, int]
+) -> None:
+    model = PlaceEncoder(ModelConfig(16, 2, 64), weights=None)
+    checkpoint.load(finished / "run/step-0000002.safetensors", {"model": model})
+    image = torch.rand(shape[0], 3, *shape[1:]) * 2 - 1
+    image[:, :, :, :20] = -1.0
+    with torch.no_grad():
+        embedding, features = model.eval()(image)
+    session = onnxruntime.InferenceSession(exported)
+    found = session.run(["embedding", "features"], {"image": image.numpy()})
+    cosine = (found[0] * embedding.numpy()).sum(axis=1)
+    assert cosine.min() > 1 - 1e-4
+    np.testing.assert_allclose(found[1], features.numpy(), atol=1e-3)
+    (alone,) = session.run(["embedding"], {"image": image[:1].numpy()})
+    np.testing.assert_allclose(alone, found[0][:1], atol=1e-5)
+
+
+def test_export_carries_its_spec(exported: Path) -> None:
+    metadata = onnxruntime.InferenceSession(exported).get_modelmeta().custom_metadata_map
+    spec = ImageSpec.from_json(metadata[METADATA_KEY], str(exported))
+    assert (spec.model_id, spec.size_px, spec.embedding_dim) == ("tiny", 64, 16)
+    assert (spec.feature_dim, spec.feature_stride_px, spec.feature_halo_px) == (32, 8, 32)
+    assert list(exported.parent.glob("*.partial")) == []
+
+
+def test_export_rejects_what_is_no_checkpoint(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    with pytest.raises(ResourceError, match="is not a readable checkpoint"):
+        export_onnx(tmp_path / "step-0000001.safetensors", tmp_path / "out.onnx")
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"a": torch.zeros(1)}, foreign)
+    with pytest.raises(ResourceError, match="does not say which network it holds"):
+        export_onnx(foreign, tmp_path / "out.onnx")
+    model = {"model_id": "x", "model": "{}"}
+    save_file({"a": torch.zeros(1)}, foreign, model)
+    with pytest.raises(ResourceError, match="is not a checkpoint of this network"):
+        export_onnx(foreign, tmp_path / "out.onnx")
+    with pytest.raises(ResourceError, match="is not named step-NNNNNNN"):
+        checkpoint.step_of(foreign)
+
+
+def test_configuration_rejects_unknown_keys(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"unknown keys \['stepz'\]"):
+        load_config(write_config(tmp_path, text="stepz = 1\n" + CONFIG))
+    with pytest.raises(UsageError, match=r"\[model\]: has unknown keys \['layers'\]"):
+        load_config(write_config(tmp_path, text=CONFIG.replace("size_px", "layers")))
+    with pytest.raises(UsageError, match=r"\[\[sources\]\]: has unknown keys \['gsd'\]"):
+        load_config(write_config(tmp_path, text=CONFIG.replace("gsd_m", "gsd", 1)))
+
+
+def test_configuration_rejects_what_cannot_be_meant(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not a readable TOML file"):
+        load_config(tmp_path / "absent.toml")
+    with pytest.raises(UsageError, match="is not a readable TOML file"):
+        load_config(write_config(tmp_path, text="steps ="))
+    with pytest.raises(UsageError, match="cannot be used"):
+        load_config(write_config(tmp_path, text=CONFIG.replace('model_id = "tiny"', "")))
+    with pytest.raises(UsageError, match=r"no \[\[sources\]\]"):
+        load_config(write_config(tmp_path, text=CONFIG.replace("[[validation]]", "[[sources]]")))
+    with pytest.raises(UsageError, match="groups is below 1"):
+        load_config(write_config(tmp_path, text=CONFIG.replace("groups = 6", "groups = 0")))
+
+
+def test_configuration_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    config = load_config(write_config(tmp_path))
+    assert config.data_root == tmp_path / "data"
+    assert config.out == tmp_path / "run"
+    assert config.sources[0].footprint_m == (30.0, 40.0)
+
+
+def test_schedule_rises_then_falls_to_zero(tmp_path: Path) -> None:
+    config = replace(load_config(write_config(tmp_path)), steps=100, warmup_steps=10)
+    assert schedule(0, config) == pytest.approx(0.1)
+    assert schedule(50, config) == pytest.approx(0.5)
+    assert schedule(100, config) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_batches_are_whole_groups_and_an_epoch_has_each_once() -> None:
+    groups = np.repeat(np.arange(10.0), 3)
+    batches = batch_indices(groups, 5, seed=0)
+    one, two, three = next(batches), next(batches), next(batches)
+    assert sorted(np.concatenate([one, two])) == list(range(30))
+    assert (
+        np.bincount(groups[one].astype(int))[np.unique(groups[one]).astype(int)].tolist() == [3] * 5
+    )
+    assert not np.array_equal(one, three)
+    assert np.array_equal(next(batch_indices(groups, 5, seed=0)), one)
+
+
+def test_overlap_needs_one_source_and_near_centres() -> None:
+    places = np.array(
+        [
+            [0, 7, 0.0, 0.0, 100.0],
+            [0, 7, 40.0, 0.0, 100.0],
+            [0, 7, 50.0, 0.0, 100.0],
+            [0, 8, 0.0, 0.0, 100.0],
+        ]
+    )
+    expected = np.eye(4, dtype=bool)
+    expected[0, 1] = expected[1, 0] = expected[1, 2] = expected[2, 1] = True
+    assert np.array_equal(overlapping(places).numpy(), expected)
+
+
+def test_cached_coverage_equals_the_networks() -> None:
+    from mobilegeo.learn.models import heads
+
+    images = np.random.default_rng(0).integers(0, 2, (2, 64, 64, 3), np.uint8)
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    cached = cell_coverage(images, 4).astype(np.float32) / 255
+    network = heads.cell_coverage(pixels, 16)[:, 0].numpy()
+    np.testing.assert_allclose(cached, network, atol=0.5 / 255 + 1e-6)
