@@ -26,7 +26,8 @@ from mobilegeo.encoder import encoder_for, load_encoder
 from mobilegeo.evaluation import read_truth_csv
 from mobilegeo.geo import LatLon, distance_m
 from mobilegeo.locate import confidence
-from mobilegeo.locate.localizer import Localizer, Options
+from mobilegeo.locate.localizer import Localizer
+from mobilegeo.locate.records import Options
 from mobilegeo.maps import open_map
 from mobilegeo.maps.build import build_pack
 from mobilegeo.maps.pack import MapPack
@@ -61,11 +62,9 @@ class Trial:
     spoilt: bool
     mode: str
     error_m: float | None
-    score: float
-    second: float
-    noise_mean: float
+    peak: float
+    strength: float
     noise_std: float
-    trials: int
     width_m: float
     excess: float
     margin: float
@@ -88,10 +87,11 @@ def world_case(folder: Path, seed: int, photos: int) -> Case:
     return _case(folder, sorted((folder / "photos").glob("*.jpg")), TelemetryTable("", ()))
 
 
-def folder_case(folder: Path, photos: Path) -> Case:
-    """A folder made by `real_drone.py`, and where its photos are."""
+def folder_case(folder: Path, images: Path, photos: int) -> Case:
+    """A folder made by `real_drone.py`, and where its photos are; evenly spaced ones are taken."""
     table = read_telemetry_csv(folder / "telemetry.csv")
-    return _case(folder, [photos / str(row.photo) for row in table.rows], table)
+    rows = table.rows[:: max(1, len(table) // photos)]
+    return _case(folder, [images / str(row.photo) for row in rows], table)
 
 
 def _case(folder: Path, files: list[Path], table: TelemetryTable) -> Case:
@@ -142,8 +142,8 @@ def trial(case: Case, photo: Photo, truth: LatLon | None, mode: str, spoilt: boo
 
     return Trial(
         case.name, Path(photo.source).name, truth is not None, spoilt, mode,
-        error(found.best.x_m, found.best.y_m), found.best.score, found.second,
-        found.noise_mean, found.noise_std, found.trials, found.width_m,
+        error(found.best.x_m, found.best.y_m), found.best.score, found.best.strength,
+        found.noise_std, found.width_m,
         confidence.excess(found), confidence.margin(found), score, lead,
         error(answer.x_m, answer.y_m), float(pack.tiles.footprint_m[trace.matches[0].row]),
     )  # fmt: skip
@@ -215,7 +215,9 @@ def main() -> None:
     if not kept.exists():
         seeds = range(options.seed, options.seed + options.worlds)
         cases = [world_case(options.out / f"world{s}", s, options.photos) for s in seeds]
-        cases += [folder_case(folder, options.photo_folder) for folder in options.folders]
+        cases += [
+            folder_case(folder, options.photo_folder, options.photos) for folder in options.folders
+        ]
         kept.write_text(json.dumps([asdict(t) for t in run(cases, options.seed)]))
     trials = [Trial(**t) for t in json.loads(kept.read_text())]
     names = sorted({t.case for t in trials})
@@ -229,7 +231,7 @@ def main() -> None:
     describe(test, confidence.ALIGNED.accept, fit)
 
     fixes = [t for t in trials if t.right and not t.spoilt]
-    noise = np.array([t.width_m * t.noise_std / t.score for t in fixes])
+    noise = np.array([t.width_m * t.noise_std / t.strength for t in fixes])
     error = np.array([t.error_m for t in fixes])
     print(
         f"errors: median {np.median(error):.2f} m; width · s / p: median {np.median(noise):.2f} m"

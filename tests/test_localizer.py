@@ -20,7 +20,8 @@ from locate_kit import (
 from mobilegeo.errors import PackError, PhotoError
 from mobilegeo.geo import LatLon, distance_m
 from mobilegeo.locate import localizer as localizer_module
-from mobilegeo.locate.localizer import Localizer, Options
+from mobilegeo.locate.localizer import Localizer
+from mobilegeo.locate.records import Options
 from mobilegeo.locate.prior import BoxPrior, CirclePrior
 from mobilegeo.locate.stopwatch import STAGES
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mobilegeo import errors
     from mobilegeo.encoder import Encoder, load_encoder
     from mobilegeo.fix import Fix
-    from mobilegeo.locate.localizer import Localizer, Options
+    from mobilegeo.locate.localizer import Localizer
+    from mobilegeo.locate.records import Options
     from mobilegeo.maps.pack import MapPack
     from mobilegeo.photo import Photo, read_photo
 
@@ -29,7 +30,7 @@ _HOMES = {
     "Fix": "mobilegeo.fix",
     "Localizer": "mobilegeo.locate.localizer",
     "MapPack": "mobilegeo.maps.pack",
-    "Options": "mobilegeo.locate.localizer",
+    "Options": "mobilegeo.locate.records",
     "Photo": "mobilegeo.photo",
     "load_encoder": "mobilegeo.encoder",
     "read_photo": "mobilegeo.photo",

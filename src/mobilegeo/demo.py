@@ -13,7 +13,8 @@ from mobilegeo.evaluation import Evaluation, Truth, evaluate, match_photos, read
 from mobilegeo.fix import Fix
 from mobilegeo.geo import LatLon, distance_m
 from mobilegeo.locate.batch import locate_photos
-from mobilegeo.locate.localizer import Localizer, Options
+from mobilegeo.locate.localizer import Localizer
+from mobilegeo.locate.records import Options
 from mobilegeo.maps import open_map
 from mobilegeo.maps.build import build_pack
 from mobilegeo.metadata.telemetry import Telemetry, TelemetryTable

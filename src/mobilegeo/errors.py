@@ -8,6 +8,7 @@ MobileGeoError
     ├── MapError      a raster, tile folder or MBTiles file
     ├── PackError     a map pack on disk
     ├── EncoderError  a model file or its runtime
+    ├── DatasetError  training or benchmark imagery on disk
     └── MissingExtraError  an optional dependency that is not installed
 ```
 
@@ -69,6 +70,10 @@ class PackError(ResourceError):
 
 class EncoderError(ResourceError):
     """A model file that is missing, damaged or of another kind, or a runtime that is missing."""
+
+
+class DatasetError(ResourceError):
+    """A dataset that is missing, incomplete or laid out in another way than its official one."""
 
 
 class MissingExtraError(ResourceError):

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mobilegeo.cli.common import progress_bar
-
-if TYPE_CHECKING:
-    from mobilegeo.learn.datasets.findings import Count, Report
 
 UNUSABLE = 3
 
@@ -46,48 +43,36 @@ def check_data(
         report = check_dataset(
             name, folder, variant=variant, all_images=all_images, progress=progress
         )
+    record = report.to_record()
     if as_json:
-        typer.echo(json.dumps(report.to_record()))
+        typer.echo(json.dumps(record))
     else:
-        _print(report)
+        _print(record)
     if not report.usable:
         raise typer.Exit(UNUSABLE)
 
 
-def _print(report: Report) -> None:
-    for finding in report.findings:
-        typer.echo(f"{finding.level}: {finding}")
-    if report.counts:
-        typer.echo(_table(report.counts))
-    if report.images_opened:
-        typer.echo(f"opened {report.images_opened:,} of {report.images_total:,} images")
-    typer.echo(f"{report.dataset}: {'usable' if report.usable else 'not usable as it is'}")
+def _print(record: dict[str, Any]) -> None:
+    for finding in record["findings"]:
+        typer.echo("{level}: {where}: {problem}; {cure}".format(**finding))
+    if record["counts"]:
+        typer.echo(_table(record["counts"]))
+    if record["images_total"]:
+        typer.echo(f"opened {record['images_opened']:,} of {record['images_total']:,} images")
+    typer.echo(f"{record['dataset']}: {'usable' if record['usable'] else 'not usable as it is'}")
 
 
-def _table(counts: tuple[Count, ...]) -> str:
-    rows = [("subset", "places", "images", "")]
-    rows += [
-        (
-            count.subset,
-            _of(count.places, count.official_places),
-            _of(count.images, count.official_images),
-            "" if _complete(count) else "differs",
-        )
-        for count in counts
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+def _table(counts: list[dict[str, Any]]) -> str:
+    """Subsets line by line; official numbers where they differ from those found."""
+    rows = [("subset", "places", "images")]
+    rows += [(c["subset"], _cell(c, "places"), _cell(c, "images")) for c in counts]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join(
-        f"{name:<{widths[0]}}  {places:>{widths[1]}}  {images:>{widths[2]}}  {remark}".rstrip()
-        for name, places, images, remark in rows
+        f"{name:<{widths[0]}}  {places:>{widths[1]}}  {images:>{widths[2]}}"
+        for name, places, images in rows
     )
 
 
-def _of(found: int, official: int | None) -> str:
-    return f"{found:,}" if official is None else f"{found:,} of {official:,}"
-
-
-def _complete(count: Count) -> bool:
-    return count.official_places in (None, count.places) and count.official_images in (
-        None,
-        count.images,
-    )
+def _cell(count: dict[str, Any], what: str) -> str:
+    found, official = count[what], count[f"official_{what}"]
+    return f"{found:,}" if official in (None, found) else f"{found:,} of {official:,}"

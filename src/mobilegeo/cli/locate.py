@@ -84,7 +84,8 @@ def locate(
     """
     from mobilegeo.encoder.registry import encoder_for
     from mobilegeo.locate.batch import locate_photos, photo_files
-    from mobilegeo.locate.localizer import Localizer, Options
+    from mobilegeo.locate.localizer import Localizer
+    from mobilegeo.locate.records import Options
     from mobilegeo.locate.together import locate_together
     from mobilegeo.maps.pack import MapPack
     from mobilegeo.metadata.telemetry import Telemetry, TelemetryTable, read_telemetry_csv

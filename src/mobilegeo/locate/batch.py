@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mobilegeo.errors import PhotoError, UsageError
 from mobilegeo.fix import Fix
-from mobilegeo.locate.localizer import Localizer, Trace
+from mobilegeo.locate.localizer import Localizer
+from mobilegeo.locate.records import Trace
 from mobilegeo.metadata.telemetry import Telemetry, TelemetryTable
 
 PHOTO_EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")

@@ -5,21 +5,23 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilegeo.camera import GroundView, Pose
+from mobilegeo.camera import Pose
 from mobilegeo.encoder import Encoder, load_encoder
-from mobilegeo.fix import Candidate, Fix
+from mobilegeo.fix import Fix
 from mobilegeo.geo import wrap_deg
 from mobilegeo.index import ExactIndex, TileIndex
-from mobilegeo.locate import confidence, retrieve
+from mobilegeo.locate import retrieve
 from mobilegeo.locate.align import Aligner, Alignment
+from mobilegeo.locate.answers import aligned_fix, candidates, retrieved_fix
 from mobilegeo.locate.hypotheses import Hypotheses, hypotheses
 from mobilegeo.locate.obstacles import Obstacle, nothing_to_match, own_prior, usable
 from mobilegeo.locate.prior import Box, BoxPrior, Prior
+from mobilegeo.locate.records import Options, Prepared, Trace
 from mobilegeo.locate.stopwatch import Stopwatch
 from mobilegeo.locate.template import visible_centre
 from mobilegeo.maps.pack import MapPack
@@ -39,61 +41,6 @@ MIN_AREA_M = 400.0
 DECODE_SIDE_PX = 1000
 """Photos are decoded at the smallest size whose shorter side has at least this many pixels: at
 0.5 m a pixel of ground a template never asks for more."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to locate.
-
-    Attributes:
-        top: how many candidates to report.
-        retrieval_only: stop after retrieval, as the paper does.
-        ignore_gps: do not use the photo's own GPS position, not even as a prior.
-        prior: where the camera can be; overrides what the photo says of it.
-    """
-
-    top: int = 5
-    retrieval_only: bool = False
-    ignore_gps: bool = False
-    prior: Prior | None = None
-
-
-@dataclass(frozen=True)
-class Trace:
-    """An answer and what it rests on, for reports.
-
-    Attributes:
-        fix: the answer.
-        photo: the photo as decoded.
-        query: the normalised photo that was embedded for the best tile.
-        matches: the best tiles.
-        alignment: outcome of the alignment.
-    """
-
-    fix: Fix
-    photo: Photo | None = None
-    query: retrieve.Query | None = None
-    matches: tuple[retrieve.Match, ...] = ()
-    alignment: Alignment | None = None
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A photo, normalised and embedded.
-
-    Attributes:
-        photo: the photo.
-        known: the hypotheses that show ground.
-        prior: where its camera can be; anywhere when `None`.
-        queries: the normalised photo under each hypothesis.
-        embeddings: float32 [Q, D], of the queries.
-    """
-
-    photo: Photo
-    known: Hypotheses
-    prior: Prior | None
-    queries: tuple[retrieve.Query, ...]
-    embeddings: NDArray[np.float32]
 
 
 class Localizer:
@@ -210,12 +157,12 @@ class Localizer:
         query = next(q for q in prepared.queries if q.view == matches[0].view)
         alignment = None
         if self.options.retrieval_only:
-            fix = self.retrieved(prepared, matches)
+            fix = retrieved_fix(self.pack, prepared, matches)
         else:
             with watch.stage("align"):
                 alignment = self.align(prepared, matches)
-            fix = self.aligned(prepared, alignment)
-        fix = replace(fix, candidates=self.candidates(matches))
+            fix = aligned_fix(self.pack, prepared, alignment)
+        fix = replace(fix, candidates=candidates(self.pack, matches[: self.options.top]))
         return Trace(fix, query=query, matches=matches[: self.options.top], alignment=alignment)
 
     def align(self, prepared: Prepared, matches: Sequence[retrieve.Match]) -> Alignment | None:
@@ -261,94 +208,7 @@ class Localizer:
                 boxes.append(Box(x - reach, y - reach, x + reach, y + reach))
         return boxes
 
-    def aligned(self, prepared: Prepared, alignment: Alignment | None) -> Fix:
-        """The answer that an alignment gives."""
-        photo, known = prepared.photo, prepared.known
-        if alignment is None:
-            reason = "the map holds no data where the photo can have been taken"
-            return Fix(photo.source, "no_fix", method="aligned", reason=reason)
-        best = alignment.best
-        fix = Fix(
-            photo.source,
-            "fix",
-            confidence=confidence.probability(alignment),
-            method="aligned",
-            details={
-                "peak": best.score,
-                "excess": confidence.excess(alignment),
-                "margin": confidence.margin(alignment),
-                "agl_m": best.view.agl_m,
-            },
-        )
-        if fix.confidence < confidence.ALIGNED.accept:
-            return replace(fix, status="no_fix", reason=_doubt(known))
-        fix = self._placed(fix, photo, known, (best.x_m, best.y_m), best.view)
-        return replace(fix, sigma_m=confidence.sigma_m(alignment))
-
-    def retrieved(self, prepared: Prepared, matches: Sequence[retrieve.Match]) -> Fix:
-        """The answer that tiles alone give."""
-        photo, known = prepared.photo, prepared.known
-        answer = confidence.retrieval_answer(matches, self.pack.tiles)
-        fix = Fix(photo.source, "fix", confidence=answer.probability, method="retrieval")
-        if fix.confidence < confidence.RETRIEVED.accept:
-            return replace(fix, status="no_fix", reason=_doubt(known))
-        fix = self._placed(fix, photo, known, (answer.x_m, answer.y_m), matches[0].view)
-        return replace(fix, sigma_m=answer.sigma_m)
-
-    def _placed(
-        self,
-        fix: Fix,
-        photo: Photo,
-        known: Hypotheses,
-        place: tuple[float, float],
-        view: GroundView,
-    ) -> Fix:
-        """The fix with its position and heading, and the camera's where the pose is known."""
-        frame = self.pack.frame
-        point = frame.point(*place)
-        heading = (view.heading_deg + frame.convergence_deg(point)) % 360.0
-        remarks = [*known.assumed, *photo.notes]
-        if view.centre_ground is None:
-            remarks.append("the image centre shows no ground: the middle of the visible ground")
-        fix = replace(
-            fix, lat=point.lat, lon=point.lon, heading_deg=heading, reason="; ".join(remarks)
-        )
-        if photo.telemetry.pitch_deg is None:
-            return fix
-        centre = visible_centre(view) or (0.0, 0.0)
-        camera = frame.point(place[0] - centre[0], place[1] - centre[1])
-        return replace(fix, camera_lat=camera.lat, camera_lon=camera.lon)
-
-    def candidates(self, matches: Sequence[retrieve.Match]) -> tuple[Candidate, ...]:
-        """The best tiles, as they are reported."""
-        tiles = self.pack.tiles
-        return tuple(
-            Candidate(
-                float(tiles.lat[m.row]),
-                float(tiles.lon[m.row]),
-                m.score,
-                float(tiles.footprint_m[m.row]),
-                m.row,
-            )
-            for m in matches[: self.options.top]
-        )
-
 
 def _reach_m(known: Hypotheses) -> float:
     """How far from the camera the middle of the visible ground can be."""
     return max(math.hypot(*(visible_centre(view) or (0.0, 0.0))) for view in known.views)
-
-
-def _doubt(known: Hypotheses) -> str:
-    reason = "nothing on the map matches the photo clearly; it may lie outside the map"
-    unknown = [
-        option
-        for option, is_known in (
-            ("--heading-deg", known.heading_known),
-            ("--agl-m and --hfov-deg", known.scale_known),
-        )
-        if not is_known
-    ]
-    if unknown:
-        reason += f"; it would help to know {' and '.join(unknown)}"
-    return reason

@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from mobilegeo.errors import PhotoError
 from mobilegeo.fix import Fix
 from mobilegeo.locate import retrieve, views
-from mobilegeo.locate.localizer import DECODE_SIDE_PX, Localizer, Prepared, Trace
+from mobilegeo.locate.answers import aligned_fix, retrieved_fix
+from mobilegeo.locate.answers import candidates as candidates_of
+from mobilegeo.locate.localizer import DECODE_SIDE_PX, Localizer
 from mobilegeo.locate.obstacles import Obstacle
+from mobilegeo.locate.records import Prepared, Trace
 from mobilegeo.locate.stopwatch import Stopwatch
 from mobilegeo.metadata.telemetry import Telemetry, TelemetryTable
 from mobilegeo.photo import read_photo
@@ -91,20 +94,20 @@ def _fused(localizer: Localizer, prepared: Sequence[Prepared], watch: Stopwatch)
     except Obstacle as obstacle:
         return Trace(Fix(lead.prepared.photo.source, "no_fix", reason=obstacle.reason))
     if localizer.options.retrieval_only:
-        fix = localizer.retrieved(lead.prepared, matches)
+        fix = retrieved_fix(localizer.pack, lead.prepared, matches)
     else:
         with watch.stage("align"):
             fixes = [_aligned(localizer, candidates[number]) for number in chosen]
         fix = agree(fixes)
+    top = matches[: localizer.options.top]
     names = ", ".join(Path(candidates[n].prepared.photo.source).name for n in chosen)
     reason = f"{len(chosen)} of {len(prepared)} views used: {names}"
     fix = replace(
         fix,
         photo=lead.prepared.photo.source,
         reason="; ".join(filter(None, [fix.reason, reason])),
-        candidates=localizer.candidates(matches),
+        candidates=candidates_of(localizer.pack, top),
     )
-    top = matches[: localizer.options.top]
     return Trace(fix, photo=lead.prepared.photo, query=lead.query, matches=top)
 
 
@@ -150,7 +153,7 @@ def _aligned(localizer: Localizer, view: View) -> Fix:
         matches = localizer.search(prepared.queries, prepared.embeddings, prepared.prior)
     except Obstacle as obstacle:
         return Fix(prepared.photo.source, "no_fix", reason=obstacle.reason)
-    return localizer.aligned(prepared, localizer.align(prepared, matches))
+    return aligned_fix(localizer.pack, prepared, localizer.align(prepared, matches))
 
 
 def agree(fixes: Sequence[Fix]) -> Fix:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mobilegeo.learn.datasets.findings import DatasetError
+from mobilegeo.errors import DatasetError
 from mobilegeo.learn.datasets.records import PlanePoint
 from mobilegeo.learn.datasets.textfile import read_text
 
@@ -61,7 +61,7 @@ def read_entries(path: Path) -> list[Entry]:
     """
     try:
         content = json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(path, f"is not JSON ({error})", _CURE) from error
     if not isinstance(content, list):
         raise DatasetError(path, "is no list of photos", _CURE)
@@ -101,7 +101,7 @@ def parse_entry(item: Any, where: str) -> Entry:
 
 
 def tile_centre(name: str) -> PlanePoint | None:
-    """Centre of a tile from its name `zoom_offset_x_y.png` or, in the first release, `zoom_x_y.png`.
+    """Centre of a tile, from its name `zoom_offset_x_y.png` or `zoom_x_y.png` (first release).
 
     At zoom z the map is 2^z tiles wide; the offset shifts the grid, in 1/256 of a tile.
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobilegeo.errors import UsageError
-from mobilegeo.learn.datasets.findings import DatasetError, Finding, Inspection
+from mobilegeo.errors import DatasetError, UsageError
+from mobilegeo.learn.datasets.findings import Finding, Inspection
 from mobilegeo.learn.datasets.records import Benchmark
 
 _DEPTH = 3
@@ -53,11 +53,13 @@ class Dataset:
         """
         chosen = self.chosen_variant(variant)
         misplaced = self.misplaced(root)
-        errors = (misplaced,) if misplaced else (inspection := self.inspect(root, chosen)).errors
-        if errors:
-            more = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
-            hint = f"mobilegeo learn check-data {self.name} FOLDER tells all"
-            first = errors[0]
+        if misplaced is not None:
+            raise DatasetError(misplaced.where, misplaced.problem, misplaced.cure)
+        inspection = self.inspect(root, chosen)
+        if inspection.errors:
+            first, *others = inspection.errors
+            more = f" (and {len(others)} more errors)" if others else ""
+            hint = f"mobilegeo learn check-data {self.name} {root} tells all"
             raise DatasetError(first.where, f"{first.problem}{more}", f"{first.cure}; {hint}")
         return inspection.build()
 

@@ -17,12 +17,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from mobilegeo.errors import DatasetError
 from mobilegeo.geo import LatLon
 from mobilegeo.learn.datasets.dataset import Dataset
-from mobilegeo.learn.datasets.findings import DatasetError, Finding, Inspection, some
+from mobilegeo.learn.datasets.findings import Finding, Inspection, some
 from mobilegeo.learn.datasets.records import View, ViewKind
+from mobilegeo.learn.datasets.scan import FolderSpec
 from mobilegeo.learn.datasets.textfile import checked_point, read_text
-from mobilegeo.learn.datasets.tree import FolderSpec, inspect_folders
+from mobilegeo.learn.datasets.tree import inspect_folders
 
 NAME = "denseuav"
 GPS_FILE = "Dense_GPS_ALL.txt"

@@ -7,16 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from mobilegeo.errors import ResourceError
 from mobilegeo.learn.datasets.records import Benchmark
 
 Level = Literal["error", "warning"]
 _NAMED = 3
 """So many examples are named in a finding; the rest are counted."""
-
-
-class DatasetError(ResourceError):
-    """A dataset that is missing, incomplete or laid out in another way than its official one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from mobilegeo.errors import DatasetError
 from mobilegeo.geo import LatLon
 from mobilegeo.learn.datasets.dataset import Dataset
-from mobilegeo.learn.datasets.findings import DatasetError, Finding, Inspection
+from mobilegeo.learn.datasets.findings import Finding, Inspection
 from mobilegeo.learn.datasets.records import View, ViewKind
+from mobilegeo.learn.datasets.scan import FolderSpec
 from mobilegeo.learn.datasets.textfile import number, point, read_rows
-from mobilegeo.learn.datasets.tree import FolderSpec, inspect_folders
+from mobilegeo.learn.datasets.tree import inspect_folders
 
 NAME = "folder"
 POSITIONS_FILE = "positions.csv"
+_KINDS: tuple[ViewKind, ...] = ("drone", "satellite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,13 @@ def inspect(root: Path, variant: str) -> Inspection:
             known = read_positions(root / POSITIONS_FILE)
         except DatasetError as error:
             findings.append(Finding("error", error.where, error.problem, error.cure))
+    queries = _queries(root)
+    if queries is not None and not queries:
+        problem = "has no place with both drone and satellite views, so nothing can be asked for"
+        cure = "name the folders of one place alike in test/drone and test/satellite"
+        findings.append(Finding("error", str(root / "test"), problem, cure))
     make_view = partial(_view, root, known)
-    inspection = inspect_folders(root, NAME, variant, _specs(root), make_view)
+    inspection = inspect_folders(root, NAME, variant, _specs(queries), make_view)
     there = {image.relative_to(root).as_posix() for image in inspection.images}
     if gone := sorted(known.keys() - there):
         where, problem = str(root / POSITIONS_FILE), f"names {gone[0]}, which is not there"
@@ -80,17 +88,20 @@ def inspect(root: Path, variant: str) -> Inspection:
     return replace(inspection, findings=(*inspection.findings, *findings))
 
 
-def _specs(root: Path) -> list[FolderSpec]:
-    """Training and test folders; the queries are the test places that have both kinds."""
-    kinds: tuple[ViewKind, ...] = ("drone", "satellite")
-    specs = [FolderSpec(f"train_{kind}", f"train/{kind}", kind, "train") for kind in kinds]
-    tested = [root / "test" / kind for kind in kinds]
-    both = frozenset[str]()
-    if all(folder.is_dir() for folder in tested):
-        both = frozenset.intersection(*(_subfolders(folder) for folder in tested))
-    for kind in kinds:
+def _queries(root: Path) -> frozenset[str] | None:
+    """Test places that have both kinds; None where a test folder is missing."""
+    tested = [root / "test" / kind for kind in _KINDS]
+    if not all(folder.is_dir() for folder in tested):
+        return None
+    return frozenset.intersection(*(_subfolders(folder) for folder in tested))
+
+
+def _specs(queries: frozenset[str] | None) -> list[FolderSpec]:
+    specs = [FolderSpec(f"train_{kind}", f"train/{kind}", kind, "train") for kind in _KINDS]
+    for kind in _KINDS:
         folder = f"test/{kind}"
-        specs.append(FolderSpec(f"query_{kind}", folder, kind, "query", ids=both))
+        if queries:
+            specs.append(FolderSpec(f"query_{kind}", folder, kind, "query", ids=queries))
         specs.append(FolderSpec(f"gallery_{kind}", folder, kind, "gallery"))
     return specs
 

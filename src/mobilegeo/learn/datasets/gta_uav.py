@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mobilegeo.errors import DatasetError
 from mobilegeo.learn.datasets.annotations import Entry, read_entries, tile_centre
 from mobilegeo.learn.datasets.dataset import Dataset
-from mobilegeo.learn.datasets.findings import Count, DatasetError, Finding, Inspection, some
+from mobilegeo.learn.datasets.findings import Count, Finding, Inspection, some
 from mobilegeo.learn.datasets.graded import graded_tasks, places_of_pairs
 from mobilegeo.learn.datasets.records import Benchmark, Pair, View
 

@@ -84,6 +84,18 @@ class View:
     position: LatLon | PlanePoint | None = None
     crop: PixelBox | None = None
 
+    @property
+    def lat_lon(self) -> LatLon:
+        """The position on the earth.
+
+        Raises:
+            UsageError: the dataset does not tell it, or is of another world.
+        """
+        if not isinstance(self.position, LatLon):
+            problem = "has no latitude and longitude"
+            raise UsageError(self.path, problem, "choose a measure that needs none")
+        return self.position
+
 
 @dataclass(frozen=True)
 class Place:

@@ -13,7 +13,8 @@ from pathlib import Path
 from mobilegeo.learn.datasets.dataset import Dataset
 from mobilegeo.learn.datasets.findings import Inspection
 from mobilegeo.learn.datasets.records import View, ViewKind
-from mobilegeo.learn.datasets.tree import FolderSpec, inspect_folders
+from mobilegeo.learn.datasets.scan import FolderSpec, Role
+from mobilegeo.learn.datasets.tree import inspect_folders
 
 NAME = "sues200"
 HEIGHTS_M = (150, 200, 250, 300)
@@ -63,9 +64,15 @@ def _split(height: str) -> list[FolderSpec]:
 
 def _raw(height: str) -> list[FolderSpec]:
     """The layout of the download, split by the authors' list."""
+    kinds: tuple[ViewKind, ...] = ("drone", "satellite")
+    parts: dict[Role, frozenset[str]] = {
+        "train": PLACES - TEST_PLACES,
+        "query": TEST_PLACES,
+        "gallery": PLACES,
+    }
     return [
         FolderSpec(
-            f"{part}_{kind}",
+            f"{role}_{kind}",
             _RAW[kind == "satellite"],
             kind,
             role,
@@ -74,12 +81,8 @@ def _raw(height: str) -> list[FolderSpec]:
             inner=height if kind == "drone" else "",
             ids=ids,
         )
-        for part, role, ids in (
-            ("train", "train", PLACES - TEST_PLACES),
-            ("query", "query", TEST_PLACES),
-            ("gallery", "gallery", PLACES),
-        )
-        for kind in ("drone", "satellite")
+        for role, ids in parts.items()
+        for kind in kinds
     ]
 
 

@@ -8,9 +8,8 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from mobilegeo.errors import UsageError
+from mobilegeo.errors import DatasetError, UsageError
 from mobilegeo.geo import LatLon
-from mobilegeo.learn.datasets.findings import DatasetError
 
 Row = tuple[str, dict[str, str]]
 """Where a row is, for messages, and its cells by column name."""

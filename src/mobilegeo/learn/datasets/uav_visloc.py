@@ -6,25 +6,26 @@ a side apart, and a photo matches the tiles that overlap a square of that size a
 positive above 0.39 and semi-positive above 0.14 (the thresholds of GTA-UAV). The photo nearest to
 a tile's centre by a quarter of a side in both axes still has 0.391 with it, so every photo that is
 half a tile within its map has a positive tile. Regions are split as in the cross-area lists of
-Game4Loc's preparation script. Results depend on these choices: compare metres, not recall.
+Game4Loc's preparation script, which leave out 06, 07, 09 and 10. Results depend on these choices:
+compare metres, not recall.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobilegeo.geo import Bounds, LatLon
+from mobilegeo.errors import DatasetError
+from mobilegeo.geo import Bounds
 from mobilegeo.learn.datasets.dataset import Dataset
-from mobilegeo.learn.datasets.findings import Count, DatasetError, Finding, Inspection, some
+from mobilegeo.learn.datasets.findings import Count, Finding, Inspection, some
 from mobilegeo.learn.datasets.graded import graded_tasks, places_of_pairs
 from mobilegeo.learn.datasets.records import Benchmark, Pair, View
 from mobilegeo.learn.datasets.sheets import Sheet, cut, overlaps
 from mobilegeo.learn.datasets.visloc_tables import (
     RANGE_FILES,
     Photo,
-    find_sheets,
+    find_sheet,
     range_file,
     read_bounds,
     read_photos,
@@ -47,13 +48,13 @@ class Region:
         name: two digits.
         folder: where its photos lie.
         photos: rows of its table whose file is there.
-        sheets: its map.
+        sheet: its map.
     """
 
     name: str
     folder: Path
     photos: tuple[Photo, ...]
-    sheets: tuple[Sheet, ...]
+    sheet: Sheet
 
 
 def inspect(root: Path, variant: str) -> Inspection:
@@ -103,13 +104,13 @@ def _region(
     try:
         photos = read_photos(folder / f"{name}.csv")
         there = region_photos(folder / "drone")
-        sheets = find_sheets(folder, name, bounds[name])
+        sheet = find_sheet(folder, name, bounds[name])
     except DatasetError as error:
         findings.append(Finding("error", error.where, error.problem, error.cure))
         return None
     findings += _differences(folder, {photo.name for photo in photos}, there)
     present = tuple(photo for photo in photos if photo.name in there)
-    return Region(name, folder / "drone", present, tuple(sheets)) if present else None
+    return Region(name, folder / "drone", present, sheet) if present else None
 
 
 def _differences(folder: Path, listed: set[str], there: frozenset[str]) -> list[Finding]:
@@ -130,15 +131,12 @@ def pairs_of(region: Region) -> tuple[tuple[View, ...], tuple[View, ...], tuple[
     Returns:
         Drone views, satellite views and their pairs, photo after photo.
     """
-    tiles = [tile for sheet in region.sheets for tile in cut(sheet, TILE_M)]
+    tiles = cut(region.sheet, TILE_M)
     views = [_view(region, photo) for photo in region.photos]
     if not tiles:
         return tuple(views), (), ()
-    centres = [tile.position for tile in tiles]
     shares = overlaps(
-        [photo.position for photo in region.photos],
-        [centre for centre in centres if isinstance(centre, LatLon)],
-        TILE_M,
+        [photo.position for photo in region.photos], [tile.lat_lon for tile in tiles], TILE_M
     )
     pairs = [
         Pair(view, tiles[row], float(share[row]), bool(share[row] > POSITIVE))
@@ -184,7 +182,7 @@ DATASET = Dataset(
     title="UAV-VisLoc",
     source="https://github.com/IntelliSensing/UAV-VisLoc",
     download="the overall data set (16.4 GB)",
-    licence="none is stated on the official page: ask its authors before any other use than research",
+    licence="none is stated on the official page; ask the authors",
     layout="""\
 UAV-VisLoc/
 ├── satellite_coordinates_range.csv   mapname, LT_lat_map, LT_lon_map, RB_lat_map, RB_lon_map

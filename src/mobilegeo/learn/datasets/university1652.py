@@ -12,7 +12,8 @@ from pathlib import Path
 from mobilegeo.learn.datasets.dataset import Dataset
 from mobilegeo.learn.datasets.findings import Inspection
 from mobilegeo.learn.datasets.records import View, ViewKind
-from mobilegeo.learn.datasets.tree import FolderSpec, inspect_folders
+from mobilegeo.learn.datasets.scan import FolderSpec
+from mobilegeo.learn.datasets.tree import inspect_folders
 
 NAME = "university1652"
 VIEWS = 54

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mobilegeo.errors import DatasetError
 from mobilegeo.geo import Bounds, LatLon
-from mobilegeo.learn.datasets.findings import DatasetError
 from mobilegeo.learn.datasets.sheets import Sheet
 from mobilegeo.learn.datasets.textfile import number, point, read_rows
 
 RANGE_FILES = ("satellite_coordinates_range.csv", "satellite_ coordinates_range.csv")
 """The published name and, with a blank, the one in the archive."""
 _MAP_NAME = re.compile(r"(?:satellite)?(\d\d)\.tif", re.IGNORECASE)
-_PART_NAME = re.compile(r"satellite\d\d_(\d\d)-(\d\d)\.tif", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +35,10 @@ class Photo:
 
 
 def read_photos(path: Path) -> list[Photo]:
-    """Reads a region's table `NN.csv`: num, filename, date, lat, lon, height, Omega, Kappa, Phi1 …
+    """Reads a region's table `NN.csv`.
 
-    Region 07 has no angles.
+    Its columns are num, filename, date, lat, lon, height, Omega, Kappa, Phi1 and Phi2; region 07
+    has no angles.
 
     Raises:
         DatasetError: the file cannot be read, or a row of it; names file and line.
@@ -80,51 +79,16 @@ def read_bounds(path: Path) -> dict[str, Bounds]:
     return regions
 
 
-def find_sheets(folder: Path, region: str, bounds: Bounds) -> list[Sheet]:
-    """The map of a region: one file, or parts `satelliteNN_ROW-COLUMN.tif` that make it up.
-
-    Reads headers only.
+def find_sheet(folder: Path, region: str, bounds: Bounds) -> Sheet:
+    """The map of a region; reads its header only.
 
     Raises:
-        DatasetError: there is no map, a part is missing, or a file is no image.
+        DatasetError: there is no map, or the file is no image.
     """
-    whole = folder / f"satellite{region}.tif"
-    if whole.is_file():
-        return [Sheet(whole, bounds, *_size(whole))]
-    parts = {
-        (int(match[1]), int(match[2])): path
-        for path in sorted(folder.glob(f"satellite{region}_*"))
-        if (match := _PART_NAME.fullmatch(path.name))
-    }
-    if not parts:
-        raise DatasetError(whole, "is missing", "unpack the map of this region too")
-    return _mosaic(folder, parts, bounds)
-
-
-def _mosaic(folder: Path, parts: Mapping[tuple[int, int], Path], bounds: Bounds) -> list[Sheet]:
-    """Sheets of a grid of parts; each row has one height and each column one width."""
-    rows = max(row for row, _ in parts)
-    columns = max(column for _, column in parts)
-    grid = [(row, column) for row in range(1, rows + 1) for column in range(1, columns + 1)]
-    if set(grid) != parts.keys():
-        raise DatasetError(
-            folder, f"lacks parts of its {rows} × {columns} map sheets", "unpack all of them"
-        )
-    sizes = {place: _size(path) for place, path in parts.items()}
-    widths = [sizes[1, column][0] for column in range(1, columns + 1)]
-    heights = [sizes[row, 1][1] for row in range(1, rows + 1)]
-    if any(sizes[row, column] != (widths[column - 1], heights[row - 1]) for row, column in grid):
-        raise DatasetError(folder, "has map parts that do not fit together", "unpack them again")
-    mosaic = Sheet(folder, bounds, sum(widths), sum(heights))
-    sheets = []
-    for row, column in grid:
-        left, top = sum(widths[: column - 1]), sum(heights[: row - 1])
-        width, height = sizes[row, column]
-        first = mosaic.position(left, top)
-        last = mosaic.position(left + width, top + height)
-        box = Bounds(last.lat, first.lon, first.lat, last.lon)
-        sheets.append(Sheet(parts[row, column], box, width, height))
-    return sheets
+    path = folder / f"satellite{region}.tif"
+    if not path.is_file():
+        raise DatasetError(path, "is missing", "unpack the map of this region too")
+    return Sheet(path, bounds, *_size(path))
 
 
 def _size(path: Path) -> tuple[int, int]:

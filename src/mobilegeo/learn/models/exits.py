@@ -54,6 +54,4 @@ class Exit(nn.Sequential):
 
     def __init__(self, channels: int, dim: int, places: int, dropout: float) -> None:
         average = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        super().__init__(
-            Bottleneck(average, channels, dim), PlaceClassifier(dim, places, dropout)
-        )
+        super().__init__(Bottleneck(average, channels, dim), PlaceClassifier(dim, places, dropout))

@@ -41,9 +41,9 @@ class LastFeatures(nn.Module):
         model: with timm's `forward_intermediates`; its classification head is cut off.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
-        self.model: Any = model
+        self.model = model
         self.model.prune_intermediate_layers(1, prune_norm=False)
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -117,7 +117,8 @@ def _fit_input(model: Any, config: BackboneConfig, size_px: int) -> None:
     patch_px = getattr(getattr(model, "patch_embed", None), "patch_size", (1,))[0]
     if size_px % patch_px:
         raise UsageError(
-            "size_px", f"{size_px} is no multiple of {config.name}'s patch of {patch_px} px",
+            "size_px",
+            f"{size_px} is no multiple of {config.name}'s patch of {patch_px} px",
             f"take {size_px // patch_px * patch_px} or {(size_px // patch_px + 1) * patch_px}",
         )
     if hasattr(model, "set_input_size"):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mobilegeo.fix import Fix
 from mobilegeo.geo import Bounds, LatLon
-from mobilegeo.locate.localizer import Trace
+from mobilegeo.locate.records import Trace
 from mobilegeo.locate.retrieve import Match
 from mobilegeo.maps.pack import MapPack
 from mobilegeo.output.report.page import write_report
