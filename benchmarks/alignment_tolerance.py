@@ -1,11 +1,12 @@
-"""How much of an alignment's peak survives a wrong heading or a wrong height.
+r"""How much of an alignment's peak survives a wrong heading or a wrong height.
 
 Takes folders made by `real_drone.py`. Each photo's template is made with its telemetry falsified by
 a fixed amount, without the refinement that would undo it, and correlated with the map around the
 true place. Prints the median over photos of the peak, as a share of the peak without the error, and
 the median distance of the peak from where it is without the error.
 
-    python benchmarks/alignment_tolerance.py runs/sheffield ../shared/data/drone/sheffield_cross/images
+    python benchmarks/alignment_tolerance.py runs/sheffield \
+        ../shared/data/drone/sheffield_cross/images
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from mobilegeo.locate.records import Options
 from mobilegeo.maps import open_map
 from mobilegeo.maps.build import build_pack
 from mobilegeo.maps.pack import MapPack
-from mobilegeo.metadata.telemetry import Telemetry, TelemetryTable, read_telemetry_csv
+from mobilegeo.metadata.telemetry import TelemetryTable, read_telemetry_csv
 from mobilegeo.photo import Photo, read_photo
 from mobilegeo.world.demo import write_demo
 
@@ -106,7 +106,7 @@ def _case(folder: Path, files: list[Path], table: TelemetryTable) -> Case:
 
 
 def spoil(photo: Photo, rng: np.random.Generator) -> Photo:
-    """A photo as a bad camera in bad air takes it, with telemetry that is wrong beyond the usual."""
+    """A photo as a bad camera in bad air takes it, its telemetry wrong beyond the usual."""
     image = cv2.GaussianBlur(photo.image, (0, 0), rng.uniform(0.5, 6.0)).astype(np.float32)
     haze = rng.uniform(0.0, 0.7)
     image = (1 - haze) * image + haze * rng.uniform(150, 230)
@@ -154,7 +154,8 @@ def run(cases: list[Case], seed: int) -> list[Trial]:
     rng = np.random.default_rng(seed)
     trials = []
     for number, case in enumerate(cases):
-        stranger = cases[(number + 1) % len(cases)]
+        # Not the next one: two folders in a row may show the same ground.
+        stranger = cases[(number + len(cases) // 2) % len(cases)]
         for index, (photo, truth) in enumerate(case.photos):
             bad = spoil(photo, rng)
             plan = [("known", photo, False), ("known", bad, True)]
@@ -186,7 +187,7 @@ def describe(trials: list[Trial], accept: float, fit: np.ndarray) -> None:
         chosen = [t for t in trials if t.mode == mode]
         if not chosen:
             continue
-        p = 1 / (1 + np.exp(-(fit[0] + np.array([[t.excess, t.margin] for t in chosen]) @ fit[1:])))
+        p = 1 / (1 + np.exp(-(fit[0] + np.array([[t.peak, t.margin] for t in chosen]) @ fit[1:])))
         inside = np.array([t.inside for t in chosen])
         spoilt = np.array([t.spoilt for t in chosen])
         right = np.array([t.right for t in chosen])
@@ -225,9 +226,9 @@ def main() -> None:
     train = [t for t in trials if t.case in fitted]
     test = [t for t in trials if t.case not in fitted]
 
-    evidence = np.array([[t.excess, t.margin] for t in train])
+    evidence = np.array([[t.peak, t.margin] for t in train])
     fit = logistic_fit(evidence, np.array([t.right for t in train], dtype=float))
-    print(f"aligned: bias {fit[0]:.2f}, excess {fit[1]:.2f}, margin {fit[2]:.2f}")
+    print(f"aligned: bias {fit[0]:.2f}, peak {fit[1]:.2f}, margin {fit[2]:.2f}")
     describe(test, confidence.ALIGNED.accept, fit)
 
     fixes = [t for t in trials if t.right and not t.spoilt]
@@ -250,8 +251,8 @@ def main() -> None:
                      for t in train], dtype=float)  # fmt: skip
     fit = logistic_fit(tiles, near)
     print(f"retrieved: bias {fit[0]:.2f}, score {fit[1]:.2f}, lead {fit[2]:.2f}")
-    share = [t.retrieval_error_m / t.footprint_m for t in trials
-             if t.retrieval_error_m is not None and t.retrieval_error_m <= t.footprint_m / 2]  # fmt: skip
+    shares = [t.retrieval_error_m / t.footprint_m for t in trials if t.inside]
+    share = [value for value in shares if value <= 0.5]
     print(f"retrieved: error / footprint, root mean square along an axis "
           f"{np.sqrt(np.mean(np.square(share)) / 2):.3f}")  # fmt: skip
     with (options.out / "trials.csv").open("w", newline="") as file:

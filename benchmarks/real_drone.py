@@ -98,9 +98,11 @@ def _matches(first: tuple, second: tuple) -> tuple[np.ndarray, np.ndarray] | Non
 
 
 def _disagreement(a: Shot, b: Shot, in_a: np.ndarray, in_b: np.ndarray, agl_m: float) -> float:
-    ground_a = np.stack(a.view(agl_m).ground_points(*in_a.T), axis=1) + (a.x_m, a.y_m)
-    ground_b = np.stack(b.view(agl_m).ground_points(*in_b.T), axis=1) + (b.x_m, b.y_m)
-    return float(np.linalg.norm((ground_a - ground_b).mean(axis=0)))
+    east_a, north_a = a.view(agl_m).ground_points(*in_a.T)
+    east_b, north_b = b.view(agl_m).ground_points(*in_b.T)
+    east = a.x_m + east_a.mean() - b.x_m - east_b.mean()
+    north = a.y_m + north_a.mean() - b.y_m - north_b.mean()
+    return math.hypot(east, north)
 
 
 def write_mosaic(shots: list[Shot], agl_m: float, frame: LocalFrame, path: Path) -> None:
@@ -142,7 +144,7 @@ def write_mosaic(shots: list[Shot], agl_m: float, frame: LocalFrame, path: Path)
 def write_tables(
     shots: list[Shot], agl_m: float, frame: LocalFrame, out: Path, unknown: set[str]
 ) -> None:
-    """telemetry.csv with the estimated height, and truth.csv with the ground at the image centre."""
+    """The estimated height as telemetry.csv, the ground at the image centre as truth.csv."""
     with (out / "telemetry.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["photo", "agl_m"])

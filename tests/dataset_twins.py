@@ -191,7 +191,9 @@ def write_uav_visloc(root: Path) -> Path:
             lat = VISLOC_NORTH - share * VISLOC_SPAN_DEG
             lon = west + share * visloc_width_deg()
             angles = "" if bare else ",1.5,-0.5,-90.25,89.0"
-            table.append(f"{number},{name},2023-06-01 10:00:0{number},{lat!r},{lon!r},466.4{angles}")
+            table.append(
+                f"{number},{name},2023-06-01 10:00:0{number},{lat!r},{lon!r},466.4{angles}"
+            )
         (root / f"{region}/{region}.csv").write_text("\n".join(table) + "\n")
     (root / "satellite_ coordinates_range.csv").write_text("\n".join(rows) + "\n")
     return root

@@ -401,7 +401,7 @@ def test_learn_without_torch_names_the_extra(
     assert outcome.code == 3
     assert outcome.out == ""
     assert outcome.err == (
-        f"mobilegeo: mobilegeo learn: needs {' and '.join(missing)}, not installed here; "
+        f"mobilegeo: learn: needs {' and '.join(missing)}, not installed here; "
         "run: pip install 'mobilegeo[learn]'\n"
     )
 

@@ -25,7 +25,7 @@ from mobilegeo.learn.training import run  # noqa: E402
 from mobilegeo.learn.training.cache import cell_coverage  # noqa: E402
 from mobilegeo.learn.training.config import load_config  # noqa: E402
 from mobilegeo.learn.training.loop import schedule  # noqa: E402
-from mobilegeo.learn.training.sampler import batch_indices, overlapping  # noqa: E402
+from mobilegeo.learn.training.sampler import batch_indices, overlapping, turned_grids  # noqa: E402
 
 CONFIG = """
 model_id = "tiny"
@@ -236,3 +236,13 @@ def test_cached_coverage_equals_the_networks() -> None:
     cached = cell_coverage(images, 4).astype(np.float32) / 255
     network = heads.cell_coverage(pixels, 16)[:, 0].numpy()
     np.testing.assert_allclose(cached, network, atol=0.5 / 255 + 1e-6)
+
+
+def test_cached_grids_turn_as_images_do() -> None:
+    from mobilegeo.learn.datasets.simulated import turned
+
+    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    grids = image.transpose(2, 0, 1)[None]
+    for symmetry in range(8):
+        found = turned_grids(grids, symmetry)[0].transpose(1, 2, 0)
+        assert np.array_equal(found, turned(image, symmetry))

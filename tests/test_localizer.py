@@ -21,8 +21,8 @@ from mobilegeo.errors import PackError, PhotoError
 from mobilegeo.geo import LatLon, distance_m
 from mobilegeo.locate import localizer as localizer_module
 from mobilegeo.locate.localizer import Localizer
-from mobilegeo.locate.records import Options
 from mobilegeo.locate.prior import BoxPrior, CirclePrior
+from mobilegeo.locate.records import Options
 from mobilegeo.locate.stopwatch import STAGES
 
 X_M, Y_M = 37.3, -41.9

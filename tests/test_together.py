@@ -14,8 +14,8 @@ from locate_kit import CELL_M, BlockEncoder, Ground, a_view, build_ground_pack, 
 from mobilegeo.fix import Fix
 from mobilegeo.geo import LatLon, distance_m
 from mobilegeo.locate.localizer import Localizer
-from mobilegeo.locate.records import Options
 from mobilegeo.locate.prior import CirclePrior
+from mobilegeo.locate.records import Options
 from mobilegeo.locate.together import AGREEMENT, agree, locate_together
 from mobilegeo.metadata.telemetry import Telemetry, TelemetryTable
 

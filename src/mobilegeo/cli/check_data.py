@@ -17,7 +17,7 @@ def check_data(
     name: Annotated[
         str,
         typer.Argument(
-            help="university1652, sues200, denseuav, gta_uav, uav_visloc or folder.",
+            help="The dataset, such as university1652, or folder for your own; ? lists all.",
             metavar="NAME",
             show_default=False,
         ),
@@ -53,7 +53,7 @@ def check_data(
 
 
 def _print(record: dict[str, Any]) -> None:
-    for finding in record["findings"]:
+    for finding in sorted(record["findings"], key=lambda finding: str(finding["level"])):
         typer.echo("{level}: {where}: {problem}; {cure}".format(**finding))
     if record["counts"]:
         typer.echo(_table(record["counts"]))

@@ -8,23 +8,12 @@ from typing import Annotated
 
 import typer
 
+from mobilegeo.cli.check_data import check_data
 from mobilegeo.errors import MissingExtraError
 
 app = typer.Typer(
     help="Train and export encoders (needs the extra: pip install 'mobilegeo[learn]').",
 )
-
-
-@app.callback()
-def require_learning_wing() -> None:
-    """Makes sure that the learning wing's libraries are there."""
-    missing = [name for name in ("torch", "timm") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise MissingExtraError(
-            "mobilegeo learn",
-            f"needs {' and '.join(missing)}, not installed here",
-            "run: pip install 'mobilegeo[learn]'",
-        )
 
 
 @app.command()
@@ -35,6 +24,7 @@ def train(
 
     Example: mobilegeo learn train configs/first.toml
     """
+    _require_learning_wing()
     from mobilegeo.learn.training import run
 
     typer.echo(run(config))
@@ -49,6 +39,20 @@ def export(
 
     Example: mobilegeo learn export runs/first/last.safetensors -o my.onnx
     """
+    _require_learning_wing()
     from mobilegeo.learn.export import export_onnx
 
     typer.echo(export_onnx(checkpoint, out))
+
+
+app.command("check-data")(check_data)
+
+
+def _require_learning_wing() -> None:
+    missing = [name for name in ("torch", "timm") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            "learn",
+            f"needs {' and '.join(missing)}, not installed here",
+            "run: pip install 'mobilegeo[learn]'",
+        )

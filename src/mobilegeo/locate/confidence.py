@@ -1,18 +1,19 @@
 """How sure an answer is: the probability that it is right, and its spread in metres.
 
-After alignment, two figures of the scores decide whether a fix is right. Both compare strengths,
-score · √cells, so that templates of unlike size can be compared.
+After alignment, two figures decide whether a fix is right: the peak itself, a cosine, and its
 
-*Excess* e: how far the peak stands above what chance gives. The highest of n independent normal
-values lies near c = mean + std · √(2 ln n) (Gumbel), so
+    margin m = (peak − rival) / peak,
 
-    e = (peak − c) / std,
+where the rival is the best other place, or what chance gives, whichever is higher. Repeated
+structures (rows of equal houses) have a high peak and no margin. Rivals are compared by strength,
+score · √cells, so that templates of unlike size can be compared. The highest of n independent
+normal values lies near
 
-with n a quarter of the places and hypotheses compared, as neighbours are correlated. It does not
-grow with the size of the map or the number of headings tried.
+    c = mean + std · √(2 ln n)     (Gumbel),
 
-*Margin* m: (peak − second) / peak, against the best other place or c, whichever is higher:
-repeated structures (rows of equal houses) have a high excess and no margin.
+with n a quarter of the places and hypotheses compared, as neighbours are correlated: the margin
+shrinks as the map and the number of hypotheses grow, as it should. `excess`, (peak − c) / std, is
+reported as well; it added nothing to these two (`docs/results/calibration.md`).
 
 The spread follows from the peak's shape as for any matched filter: a peak of height p and width w
 in noise of standard deviation s is displaced by about w · s / p along each axis; what the noise
@@ -40,21 +41,21 @@ class Calibration:
     """Constants fitted by `benchmarks/calibrate.py` on photos whose position is known.
 
     Attributes:
-        bias, excess, margin: of the logistic regression on `e` and `m`.
+        bias, peak, margin: of the logistic regression.
         accept: fixes below this probability are withheld.
         spread: factor on w · s / p.
         floor_m: standard deviation that remains for a perfect peak, metres along each axis.
     """
 
     bias: float
-    excess: float
+    peak: float
     margin: float
     accept: float
     spread: float
     floor_m: float
 
 
-ALIGNED = Calibration(bias=-4.0, excess=0.9, margin=6.0, accept=0.5, spread=1.0, floor_m=1.5)
+ALIGNED = Calibration(bias=-8.5, peak=18.3, margin=11.0, accept=0.3, spread=1.1, floor_m=1.4)
 
 
 def chance(alignment: Alignment) -> float:
@@ -77,7 +78,7 @@ def margin(alignment: Alignment) -> float:
 def probability(alignment: Alignment, calibration: Calibration = ALIGNED) -> float:
     """Probability that the best place is the right one, 0 … 1."""
     c = calibration
-    return logistic(c.bias + c.excess * excess(alignment) + c.margin * margin(alignment))
+    return logistic(c.bias + c.peak * alignment.best.score + c.margin * margin(alignment))
 
 
 def sigma_m(alignment: Alignment, calibration: Calibration = ALIGNED) -> float:

@@ -32,14 +32,14 @@ TEST_PLACES = frozenset(
 )  # fmt: skip
 """The 80 test places: those that the authors' list of training places leaves out."""
 
+_PARTS = ("Training", "Testing")
 _RAW = ("drone_view_512", "satellite-view")
 
 
 def inspect(root: Path, variant: str) -> Inspection:
     """Looks at the folder, for one height in metres."""
-    raw = all((root / folder).is_dir() for folder in _RAW)
-    split = (root / "Training").is_dir() or (root / "Testing").is_dir()
-    specs = _raw(variant) if raw and not split else _split(variant)
+    split = any((root / folder).is_dir() for folder in _PARTS)
+    specs = _split(variant) if split else _raw(variant)
     return inspect_folders(root, NAME, variant, specs, partial(_view, float(variant)))
 
 
@@ -49,7 +49,7 @@ def _view(height_m: float, path: Path, kind: ViewKind, place: str) -> View:
 
 def _split(height: str) -> list[FolderSpec]:
     """The layout that the authors' script writes."""
-    train, test = f"Training/{height}", f"Testing/{height}"
+    train, test = (f"{part}/{height}" for part in _PARTS)
     return [
         FolderSpec("train_drone", f"{train}/drone", "drone", "train", 120, 120 * VIEWS),
         FolderSpec("train_satellite", f"{train}/satellite", "satellite", "train", 120, 120),
@@ -99,7 +99,7 @@ SUES-200-512x512/                      as downloaded
 or, after the authors' script/split_datasets.py,
 ├── Training/150/{drone,satellite}/0001/…
 └── Testing/150/{query_drone,query_satellite,gallery_drone,gallery_satellite}/0001/…""",
-    markers=(("Training", "Testing"), _RAW),
+    markers=(_PARTS, _RAW),
     variants=tuple(map(str, HEIGHTS_M)),
     inspect=inspect,
 )

@@ -23,7 +23,7 @@ _NO_STREET = "street views are not read"
 _SPECS = (
     FolderSpec("train_drone", "train/drone", "drone", "train", 701, 37_854),
     FolderSpec("train_satellite", "train/satellite", "satellite", "train", 701, 701),
-    FolderSpec("train_street", "train/street", "street", "train", 701, None, False, _NO_STREET),
+    FolderSpec("train_street", "train/street", "street", "train", None, None, False, _NO_STREET),
     FolderSpec(
         "train_google", "train/google", "google", "train", None, None, False,
         "the street views found by image search are not read", sparse=True,

@@ -24,6 +24,7 @@ class LogitDistillation(nn.Module):
         temperature: T.
 
     Example:
+        >>> import torch
         >>> logits = torch.tensor([[3.0, 0.0, 0.0]])
         >>> float(LogitDistillation()(logits, logits))
         0.0
@@ -54,10 +55,11 @@ class FeatureDistillation(nn.Module):
         teacher_dim: D_t.
 
     Example:
+        >>> import torch
         >>> loss = FeatureDistillation(2, 2)
         >>> _ = nn.init.eye_(loss.projector.weight)
         >>> student, teacher = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
-        >>> float(loss(teacher, student))
+        >>> loss(teacher, student).item()
         2.0
     """
 

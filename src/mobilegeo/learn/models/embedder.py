@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mobilegeo.errors import UsageError
+
 
 class Bottleneck(nn.Module):
     """Pools a feature map and maps it to D numbers: pool → Linear → BatchNorm.
@@ -16,9 +18,14 @@ class Bottleneck(nn.Module):
         pool: maps [B, C, h, w] to [B, C].
         channels: C.
         dim: D.
+
+    Raises:
+        UsageError: `dim` is not positive.
     """
 
     def __init__(self, pool: nn.Module, channels: int, dim: int) -> None:
+        if dim < 1:
+            raise UsageError("embedding_dim", f"is {dim}", "give a positive number")
         super().__init__()
         self.pool = pool
         self.linear = nn.Linear(channels, dim)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from mobilegeo.errors import UsageError
 from mobilegeo.learn.models.embedder import Bottleneck
 
 
@@ -34,9 +35,16 @@ class PlaceClassifier(nn.Sequential):
         dim: D of the bottleneck before it.
         places: number of training places.
         dropout: probability that a number is dropped.
+
+    Raises:
+        UsageError: there are not at least two places, or `dropout` is no probability below 1.
     """
 
     def __init__(self, dim: int, places: int, dropout: float) -> None:
+        if places < 2:
+            raise UsageError("places", f"{places} to train on", "give at least two places")
+        if not 0.0 <= dropout < 1.0:
+            raise UsageError("dropout", f"is {dropout}", "give a number from 0 to below 1")
         super().__init__(nn.ReLU(), nn.Dropout(dropout), nn.Linear(dim, places))
 
 

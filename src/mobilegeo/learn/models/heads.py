@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 CELL_DIM = 32
-HIDDEN_DIM = 256
+HIDDEN_DIM = 192
 GRID = 7
 
 
@@ -28,7 +28,7 @@ class LayoutHead(nn.Module):
     def __init__(self, channels: int, embedding_dim: int) -> None:
         super().__init__()
         self.cell = nn.Sequential(
-            nn.Conv2d(channels, HIDDEN_DIM, 1, bias=False),
+            nn.Conv2d(channels, HIDDEN_DIM, 3, padding=1, bias=False),
             nn.BatchNorm2d(HIDDEN_DIM),
             nn.ReLU(),
             nn.Conv2d(HIDDEN_DIM, CELL_DIM, 1, bias=False),
@@ -49,7 +49,7 @@ class LayoutHead(nn.Module):
             float32 [B, D], L2-normalised.
         """
         grid, seen = masked_grid(features.float(), coverage.float())
-        cells = functional.normalize(self.cell(grid), dim=1) * math.sqrt(CELL_DIM)
+        cells = functional.normalize(self.cell(grid * seen), dim=1) * math.sqrt(CELL_DIM)
         return functional.normalize(self.bottleneck((cells * seen).flatten(1)), dim=1)
 
 

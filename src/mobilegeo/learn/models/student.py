@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from timm.layers.format import Format
 from torch import Tensor, nn
 
 from mobilegeo.errors import UsageError
@@ -74,15 +75,15 @@ class Student(nn.Module):
 
 def _stage_trunk(config: BackboneConfig) -> nn.Module:
     """The backbone as a module that returns its last four stages."""
+    cure = "choose a backbone with stages at strides 4, 8, 16 and 32, such as convnext_tiny"
     last = tuple(range(-STAGES, 0))
     try:
-        return create_model(config, features_only=True, out_indices=last)
+        trunk = create_model(config, features_only=True, out_indices=last)
     except (AssertionError, IndexError) as error:
-        raise UsageError(
-            config.name,
-            f"has fewer than {STAGES} feature stages",
-            "choose a backbone with stages at strides 4, 8, 16 and 32, such as convnext_tiny",
-        ) from error
+        raise UsageError(config.name, f"has fewer than {STAGES} feature stages", cure) from error
+    if getattr(trunk, "output_fmt", Format.NCHW) != Format.NCHW:
+        raise UsageError(config.name, "puts the channels of its stages last", cure)
+    return trunk
 
 
 def _channels(trunk: nn.Module) -> list[int]:

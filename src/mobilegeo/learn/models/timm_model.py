@@ -36,6 +36,10 @@ class BackboneConfig:
     size_px: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.size_px is not None and self.size_px < 1:
+            raise UsageError("size_px", f"is {self.size_px}", "give a positive number of pixels")
+
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
@@ -118,7 +122,8 @@ def _read_weights(path: Path, config: BackboneConfig) -> dict[str, Tensor]:
     unfit = [
         name
         for name, value in wanted.items()
-        if name not in tensors or tensors[name].shape != value.shape
+        if not name.endswith("num_batches_tracked")
+        and (name not in tensors or tensors[name].shape != value.shape)
     ]
     if unfit:
         raise ResourceError(

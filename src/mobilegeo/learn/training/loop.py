@@ -21,7 +21,7 @@ from mobilegeo.learn.losses.contrastive import SymmetricInfoNCE
 from mobilegeo.learn.models.place_encoder import PlaceEncoder
 from mobilegeo.learn.training.cache import Cache, build, load_pools
 from mobilegeo.learn.training.config import TrainConfig, load_config
-from mobilegeo.learn.training.sampler import batch_indices, overlapping
+from mobilegeo.learn.training.sampler import batch_indices, overlapping, turned_grids
 from mobilegeo.learn.training.statistics import feature_statistics
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,9 @@ def train_step(
     for group in trainer.optimiser.param_groups:
         group["lr"] = config.learning_rate * schedule(trainer.step, config)
     trainer.model.train()
-    query, tile = embed_pairs(trainer.model.head, *training.take(pairs))
+    symmetry = int(np.random.default_rng((config.seed, trainer.step)).integers(8))
+    grids = (turned_grids(array, symmetry) for array in training.take(pairs))
+    query, tile = embed_pairs(trainer.model.head, *grids)
     loss = trainer.loss(query, tile, overlapping(training.places[pairs]))
     trainer.optimiser.zero_grad()
     loss.backward()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,6 +38,16 @@ def batch_indices(
             chosen = order[start : start + batch_groups]
             yield np.concatenate([members[group] for group in chosen]).astype(np.int64)
         epoch += 1
+
+
+def turned_grids(grids: NDArray[Any], symmetry: int) -> NDArray[Any]:
+    """One of the square's 8 symmetries of arrays [..., h, w]: mirrored first for 4 … 7.
+
+    Features of a turned image are nearly the turned features of the image, so cached features
+    turned alike for query and tile stand for another place.
+    """
+    mirrored = grids[..., ::-1] if symmetry >= 4 else grids
+    return np.ascontiguousarray(np.rot90(mirrored, symmetry % 4, axes=(-2, -1)))
 
 
 def overlapping(places: NDArray[np.float64]) -> Tensor:
