@@ -37,7 +37,7 @@ def export(
 ) -> None:
     """Exports a checkpoint as an encoder for `map build --encoder` and `locate`.
 
-    Example: mobilegeo learn export runs/first/last.safetensors -o my.onnx
+    Example: mobilegeo learn export runs/first/step-0001600.safetensors -o my.onnx
     """
     _require_learning_wing()
     from mobilegeo.learn.export import export_onnx
