@@ -244,7 +244,7 @@ def test_truth_table(tmp_path: Path) -> None:
         ("photo,lat,lon,heading_deg\na,1,2,400\n", r"heading_deg is '400', not .* within ±360"),
         ("photo,lat,lon\n,1,2\n", r"line 2: names no photo"),
         ("photo,lat,lon\na,1,2\nb,1,2\na,3,4\n", r"line 4: repeats photo a of line 2"),
-        ('photo,lat,lon\n"a,1,2\n', r"line 2: is not CSV .*; check its quotes"),
+        ('photo,lat,lon\n"a,1,2\n', r"line 2: is not CSV .*; correct the quotes"),
     ],
 )
 def test_rejected_truth(tmp_path: Path, text: str, problem: str) -> None:
@@ -259,7 +259,7 @@ def test_unreadable_truth(tmp_path: Path) -> None:
         read_truth_csv(tmp_path / "none.csv")
     path = tmp_path / "latin.csv"
     path.write_bytes(b"photo,lat,lon\n\xfc.jpg,1,2\n")
-    with pytest.raises(UsageError, match=r"is not UTF-8 .*; save it as UTF-8 CSV"):
+    with pytest.raises(UsageError, match=r"is not UTF-8 text; save it as CSV UTF-8"):
         read_truth_csv(path)
 
 

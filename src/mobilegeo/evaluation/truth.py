@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mobilegeo.csv_file import read_text, records, separator
 from mobilegeo.errors import UsageError
 from mobilegeo.geo import LatLon
 
@@ -43,7 +41,8 @@ def read_truth_csv(path: str | Path) -> list[Truth]:
         UsageError: the file cannot be read or a cell cannot be meant; names file and line.
     """
     path = Path(path)
-    rows = _rows(path, _text(path))
+    text = read_text(path)
+    rows = records(path, text, separator(text))
     _, header = next(rows, (0, []))
     columns = [name.lower() for name in header]
     missing = [name for name in ("photo", "lat", "lon") if name not in columns]
@@ -71,33 +70,6 @@ def read_truth_csv(path: str | Path) -> list[Truth]:
     if not truths:
         raise UsageError(path, "has no rows", "add one row a photo below the header")
     return truths
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(path, f"cannot be read ({error.strerror})", "check the path") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(path, f"is not UTF-8 ({error.reason})", "save it as UTF-8 CSV") from error
-
-
-def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yields line number and stripped cells of each row that is not empty."""
-    header = text.partition("\n")[0]
-    delimiter = ";" if header.count(";") > header.count(",") else ","
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
-    )
-    try:
-        for row in reader:
-            cells = [cell.strip() for cell in row]
-            if any(cells):
-                yield reader.line_num, cells
-    except csv.Error as error:
-        raise UsageError(
-            f"{path}, line {reader.line_num}", f"is not CSV ({error})", "check its quotes"
-        ) from error
 
 
 def _truth(cells: dict[str, str], where: str) -> Truth:

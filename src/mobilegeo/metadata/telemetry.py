@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 import math
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path, PurePosixPath
 
 from mobilegeo.camera import CameraModel, Pose
+from mobilegeo.csv_file import read_text, records, separator
 from mobilegeo.errors import UsageError
 from mobilegeo.geo import LatLon
 
@@ -183,45 +181,18 @@ def read_telemetry_csv(path: str | PathLike[str]) -> TelemetryTable:
             names the line.
     """
     source = os.fspath(path)
-    text = _text(source)
-    first_line = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = max(",;\t", key=first_line.count)
-    records = _records(source, text, delimiter)
-    line, names = next(records, (0, []))
+    text = read_text(source)
+    delimiter = separator(text)
+    rows_of_cells = records(source, text, delimiter)
+    line, names = next(rows_of_cells, (0, []))
     if not names:
         raise UsageError(source, "is empty", f"begin with a line of columns: {','.join(COLUMNS)}")
     header = _header(f"{source}, line {line}", names)
     rows = (
         _row(f"{source}, line {line}", line, header, cells, decimal_comma=delimiter != ",")
-        for line, cells in records
+        for line, cells in rows_of_cells
     )
     return TelemetryTable(source, tuple(rows))
-
-
-def _text(source: str) -> str:
-    try:
-        return Path(source).read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(source, "is not UTF-8 text", "save it as CSV UTF-8") from error
-    except OSError as error:
-        raise UsageError(
-            source, f"cannot be read ({error.strerror})", "give the path of a telemetry CSV"
-        ) from error
-
-
-def _records(source: str, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Line number and stripped cells of every record that is not blank."""
-    lines = io.StringIO(text, newline="")
-    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
-    try:
-        for cells in reader:
-            stripped = [cell.strip() for cell in cells]
-            if any(stripped):
-                yield reader.line_num, stripped
-    except csv.Error as error:
-        raise UsageError(
-            f"{source}, line {reader.line_num}", f"is not CSV ({error})", "correct the quotes"
-        ) from error
 
 
 def _header(where: str, names: list[str]) -> list[str]:
