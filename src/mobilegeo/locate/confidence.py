@@ -55,7 +55,7 @@ class Calibration:
     floor_m: float
 
 
-ALIGNED = Calibration(bias=-8.5, peak=18.3, margin=11.0, accept=0.3, spread=1.1, floor_m=1.4)
+ALIGNED = Calibration(bias=-7.8, peak=16.6, margin=8.9, accept=0.3, spread=1.1, floor_m=1.4)
 
 
 def chance(alignment: Alignment) -> float:
@@ -107,7 +107,7 @@ class RetrievalCalibration:
 
 
 RETRIEVED = RetrievalCalibration(
-    bias=-4.0, score=6.0, lead=20.0, accept=0.2, sharpness=20.0, spread=0.2
+    bias=-9.2, score=13.3, lead=18.5, accept=0.1, sharpness=20.0, spread=0.07
 )
 
 

@@ -29,7 +29,7 @@ from mobilegeo.metadata.telemetry import Telemetry
 from mobilegeo.photo import Photo, read_photo
 
 MAX_SCORES = 2_000_000
-"""Places times hypotheses that are compared in full, about two seconds on two cores; beyond that
+"""Places times hypotheses that are compared in full, about five seconds on two cores; beyond that
 alignment looks only around the best tiles."""
 
 ALIGNED_CANDIDATES = 12
