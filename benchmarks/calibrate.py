@@ -201,6 +201,23 @@ def describe(trials: list[Trial], accept: float, fit: np.ndarray) -> None:
         )
 
 
+def compare_evidence(trials: list[Trial]) -> None:
+    """Prints log loss and AUROC of regressions on other evidence, each map left out in turn."""
+    columns = {name: np.array([getattr(t, name) for t in trials]) for name in
+               ("peak", "margin", "excess")}  # fmt: skip
+    right = np.array([t.right for t in trials], dtype=float)
+    maps = np.array([t.case for t in trials])
+    for names in (("excess", "margin"), ("peak", "margin"), ("peak", "margin", "excess")):
+        evidence = np.stack([columns[name] for name in names], axis=1)
+        p = np.empty(len(trials))
+        for left_out in set(maps):
+            fit = logistic_fit(evidence[maps != left_out], right[maps != left_out])
+            p[maps == left_out] = 1 / (1 + np.exp(-(fit[0] + evidence[maps == left_out] @ fit[1:])))
+        loss = -np.mean(np.log(np.clip(np.where(right > 0, p, 1 - p), 1e-9, 1)))
+        above = p[right > 0][:, None] > p[right == 0][None]
+        print(f"{', '.join(names)}: log loss {loss:.3f}, AUROC {above.mean():.4f}")
+
+
 def main() -> None:
     """Runs the trials (kept in OUT/trials.json) and prints the fit."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -231,6 +248,11 @@ def main() -> None:
     print(f"aligned: bias {fit[0]:.2f}, peak {fit[1]:.2f}, margin {fit[2]:.2f}")
     describe(test, confidence.ALIGNED.accept, fit)
 
+    compare_evidence(trials)
+
+    sure = np.array([t.error_m for t in trials if t.inside and not t.spoilt and t.mode == "known"])
+    print(f"known, not spoilt: {len(sure)} photos, median {np.median(sure):.1f} m, 90 % within "
+          f"{np.percentile(sure, 90):.1f} m, largest {sure.max():.1f} m")  # fmt: skip
     fixes = [t for t in trials if t.right and not t.spoilt]
     noise = np.array([t.width_m * t.noise_std / t.strength for t in fixes])
     error = np.array([t.error_m for t in fixes])
