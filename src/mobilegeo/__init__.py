@@ -18,31 +18,44 @@ if TYPE_CHECKING:
     from mobilegeo import errors
     from mobilegeo.encoder import Encoder, load_encoder
     from mobilegeo.fix import Fix
+    from mobilegeo.geo import Bounds, LatLon
     from mobilegeo.locate.localizer import Localizer
+    from mobilegeo.locate.prior import BoxPrior, CirclePrior
     from mobilegeo.locate.records import Options
     from mobilegeo.maps.pack import MapPack
+    from mobilegeo.metadata.telemetry import Telemetry
     from mobilegeo.photo import Photo, read_photo
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Bounds": "mobilegeo.geo",
+    "BoxPrior": "mobilegeo.locate.prior",
+    "CirclePrior": "mobilegeo.locate.prior",
     "Encoder": "mobilegeo.encoder",
     "Fix": "mobilegeo.fix",
+    "LatLon": "mobilegeo.geo",
     "Localizer": "mobilegeo.locate.localizer",
     "MapPack": "mobilegeo.maps.pack",
     "Options": "mobilegeo.locate.records",
     "Photo": "mobilegeo.photo",
+    "Telemetry": "mobilegeo.metadata.telemetry",
     "load_encoder": "mobilegeo.encoder",
     "read_photo": "mobilegeo.photo",
 }
 
 __all__ = [
+    "Bounds",
+    "BoxPrior",
+    "CirclePrior",
     "Encoder",
     "Fix",
+    "LatLon",
     "Localizer",
     "MapPack",
     "Options",
     "Photo",
+    "Telemetry",
     "errors",
     "load_encoder",
     "read_photo",

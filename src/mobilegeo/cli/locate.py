@@ -58,13 +58,15 @@ def locate(
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many candidate tiles to report.")] = 5,
     retrieval_only: Annotated[
-        bool, typer.Option(help="Tile embeddings alone, without alignment.")
+        bool, typer.Option("--retrieval-only", help="Tile embeddings alone, without alignment.")
     ] = False,
     together: Annotated[
-        bool, typer.Option(help="All photos see one place: fuse the best views into one fix.")
+        bool,
+        typer.Option("--together", help="All photos see one place: fuse the best into one fix."),
     ] = False,
     ignore_gps: Annotated[
-        bool, typer.Option(help="Do not use the photos' own GPS, not even as a prior.")
+        bool,
+        typer.Option("--ignore-gps", help="Do not use the photos' own GPS, not even as a prior."),
     ] = False,
     encoder: Annotated[
         str | None,

@@ -33,8 +33,12 @@ def build(
     encoder: Annotated[
         str, typer.Option(help="A shipped encoder or an exported .onnx file.")
     ] = DEFAULT,
-    resume: Annotated[bool, typer.Option(help="Go on with an interrupted build.")] = False,
-    overwrite: Annotated[bool, typer.Option(help="Replace an existing pack.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted build.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing pack.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print facts as JSON.")] = False,
 ) -> None:
     """Builds a map pack: everything that a drone needs to know of an area, in one folder.

@@ -37,7 +37,7 @@ def aligned_fix(pack: MapPack, prepared: Prepared, alignment: Alignment | None) 
         },
     )
     if fix.confidence < confidence.ALIGNED.accept:
-        return replace(fix, status="no_fix", reason=_doubt(known))
+        return replace(fix, status="no_fix", reason=_doubt(prepared))
     fix = _placed(pack, fix, photo, known, (best.x_m, best.y_m), best.view)
     return replace(fix, sigma_m=confidence.sigma_m(alignment))
 
@@ -48,7 +48,7 @@ def retrieved_fix(pack: MapPack, prepared: Prepared, matches: Sequence[Match]) -
     answer = confidence.retrieval_answer(matches, pack.tiles)
     fix = Fix(photo.source, "fix", confidence=answer.probability, method="retrieval")
     if fix.confidence < confidence.RETRIEVED.accept:
-        return replace(fix, status="no_fix", reason=_doubt(known))
+        return replace(fix, status="no_fix", reason=_doubt(prepared))
     fix = _placed(pack, fix, photo, known, (answer.x_m, answer.y_m), matches[0].view)
     return replace(fix, sigma_m=answer.sigma_m)
 
@@ -91,8 +91,10 @@ def candidates(pack: MapPack, matches: Sequence[Match]) -> tuple[Candidate, ...]
     )
 
 
-def _doubt(known: Hypotheses) -> str:
-    reason = "nothing on the map matches the photo clearly; it may lie outside the map"
+def _doubt(prepared: Prepared) -> str:
+    known = prepared.known
+    where = "on the map" if prepared.prior is None else "on the map where the drone can be"
+    reason = f"nothing {where} matches the photo clearly; it may have been taken elsewhere"
     unknown = [
         option
         for option, is_known in (
@@ -101,6 +103,4 @@ def _doubt(known: Hypotheses) -> str:
         )
         if not is_known
     ]
-    if unknown:
-        reason += f"; it would help to know {' and '.join(unknown)}"
-    return reason
+    return f"{reason}; it would help to know {' and '.join(unknown)}" if unknown else reason
