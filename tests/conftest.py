@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Shared machines stall; and a change must not fail for an example that another run did not draw.
+settings.register_profile("default", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("default")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -107,7 +107,7 @@ class RetrievalCalibration:
 
 
 RETRIEVED = RetrievalCalibration(
-    bias=-9.2, score=13.3, lead=18.5, accept=0.1, sharpness=20.0, spread=0.07
+    bias=-9.2, score=13.3, lead=18.5, accept=0.05, sharpness=20.0, spread=0.07
 )
 
 

@@ -24,7 +24,7 @@ SPREADS = 4.0
 MIN_COVERAGE = 0.2
 """Views that cover less of every footprint show too little ground."""
 
-MIN_CONTRAST = 4.0
+MIN_CONTRAST = 2.0
 """Standard deviation of brightness, of 255, under which a photo shows nothing: lens cap, night,
 fog, an empty sheet of water."""
 
