@@ -387,3 +387,11 @@ def test_encoder_for_a_pack_of_another(packs: dict[str, MapPack], tmp_path: Path
     mine = write_model(tmp_path / "my.onnx", SPEC)
     with pytest.raises(PackError, match=r"not with tiny-1 \(.*; use that encoder, or build"):
         encoder_for(packs["shipped"], mine)
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_a_shipped_encoder_is_the_one_its_card_describes(name: str) -> None:
+    encoder = load_encoder(name)
+    card = (Path(encoder.path).with_suffix(".md")).read_text(encoding="utf-8")
+    assert encoder.sha256 in card
+    assert b".py" not in Path(encoder.path).read_bytes()

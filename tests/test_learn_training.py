@@ -149,6 +149,12 @@ def test_export_carries_its_spec(exported: Path) -> None:
     assert list(exported.parent.glob("*.partial")) == []
 
 
+def test_export_names_no_file_of_this_machine(exported: Path) -> None:
+    content = exported.read_bytes()
+    assert b".py" not in content
+    assert str(Path(__file__).parent).encode() not in content
+
+
 def test_export_rejects_what_is_no_checkpoint(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 

@@ -88,10 +88,21 @@ def write_onnx(model: PlaceEncoder, spec: ImageSpec, out: Path) -> Path:
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
     proto = program.model_proto
+    strip_traces(proto)
     entry = proto.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, spec.to_json()
     _save(proto, out)
     return out
+
+
+def strip_traces(proto: onnx.ModelProto) -> None:
+    """Removes what the exporter notes of its own run, such as the paths of source files."""
+    graph = proto.graph
+    for part in (
+        *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output, graph, proto
+    ):  # fmt: skip
+        del part.metadata_props[:]
+        part.doc_string = ""
 
 
 def _save(proto: onnx.ModelProto, out: Path) -> None:
