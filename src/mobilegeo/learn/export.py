@@ -98,9 +98,8 @@ def write_onnx(model: PlaceEncoder, spec: ImageSpec, out: Path) -> Path:
 def strip_traces(proto: onnx.ModelProto) -> None:
     """Removes what the exporter notes of its own run, such as the paths of source files."""
     graph = proto.graph
-    for part in (
-        *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output, graph, proto
-    ):  # fmt: skip
+    values = (*graph.initializer, *graph.value_info, *graph.input, *graph.output)
+    for part in (proto, graph, *graph.node, *values):
         del part.metadata_props[:]
         part.doc_string = ""
 
