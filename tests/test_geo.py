@@ -16,7 +16,6 @@ from mobilegeo.geo import (
     LocalFrame,
     destination,
     distance_m,
-    distances_m,
     wrap_deg,
 )
 
@@ -105,8 +104,6 @@ def test_convergence_is_clockwise_east_of_the_origin_in_the_north():
 def test_distance_is_the_great_circle_within_the_flattening(lat_a, lon_a, lat_b, lon_b):
     a, b = LatLon(lat_a, lon_a), LatLon(lat_b, lon_b)
     assert distance_m(a, b) == pytest.approx(haversine_m(a, b), rel=6e-3, abs=1e-6)
-    lat_a, lon_a, lat_b, lon_b = (np.array([v]) for v in (lat_a, lon_a, lat_b, lon_b))
-    assert distances_m(lat_a, lon_a, lat_b, lon_b)[0] == distance_m(a, b)
 
 
 def test_a_degree_of_the_equator():

@@ -13,8 +13,6 @@ from mobilegeo.maps.cells import (
     FEATURE_RANGE,
     FEATURE_STEP,
     FeatureBlock,
-    cell_at,
-    cell_centre,
     quantised,
 )
 from mobilegeo.maps.plan import plan_build
@@ -166,14 +164,3 @@ def test_quantising_is_exact_to_half_a_step(value):
     assert stored.dtype == np.int8
     clipped = min(max(value, -FEATURE_RANGE), FEATURE_RANGE)
     assert abs(int(stored[0]) * FEATURE_STEP - clipped) <= FEATURE_STEP * 0.5001
-
-
-@given(
-    st.floats(-1e5, 1e5, allow_subnormal=False),
-    st.floats(-1e5, 1e5, allow_subnormal=False),
-    st.sampled_from([2.0, 8.0]),
-)
-def test_a_cells_centre_lies_in_it(x, y, cell_m):
-    cx, cy = cell_at(x, y, cell_m)
-    assert cx * cell_m <= x < (cx + 1) * cell_m
-    assert cell_at(*cell_centre(cx, cy, cell_m), cell_m) == (cx, cy)

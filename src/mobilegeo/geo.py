@@ -83,11 +83,6 @@ def distance_m(a: LatLon, b: LatLon) -> float:
     return float(_GEOD.inv(a.lon, a.lat, b.lon, b.lat)[2])
 
 
-def distances_m(lat_a: Array, lon_a: Array, lat_b: Array, lon_b: Array) -> Array:
-    """Geodesic lengths in metres between arrays of points, float64 [N] each."""
-    return np.asarray(_GEOD.inv(lon_a, lat_a, lon_b, lat_b)[2], dtype=np.float64)
-
-
 def destination(start: LatLon, bearing_deg: float, length_m: float) -> LatLon:
     """The point reached from `start` along a bearing (clockwise from north) after `length_m`."""
     lon, lat, _ = _GEOD.fwd(start.lon, start.lat, bearing_deg, length_m)

@@ -117,13 +117,3 @@ def quantised(features: NDArray[np.float32]) -> NDArray[np.int8]:
     """Descriptors as stored: round(clip(f, ±`FEATURE_RANGE`) / `FEATURE_STEP`), int8."""
     clipped = np.clip(features, -FEATURE_RANGE, FEATURE_RANGE)
     return np.asarray(np.rint(clipped / FEATURE_STEP), dtype=np.int8)
-
-
-def cell_at(x_m: float, y_m: float, cell_m: float) -> tuple[int, int]:
-    """The cell (cx, cy) that a point of the frame lies in."""
-    return math.floor(x_m / cell_m), math.floor(y_m / cell_m)
-
-
-def cell_centre(cx: float, cy: float, cell_m: float) -> tuple[float, float]:
-    """The point (x_m, y_m) in the middle of a cell."""
-    return (cx + 0.5) * cell_m, (cy + 0.5) * cell_m
