@@ -24,9 +24,9 @@ from mobilegeo.locate.prior import Box, Prior
 from mobilegeo.locate.scan import MODE_DISTANCE_M, Block, Heatmap, Mode, Scan, Scores, blocks
 from mobilegeo.locate.template import (
     MapStatistics,
+    aimed_at,
     make_templates,
     template_patch,
-    visible_centre,
 )
 from mobilegeo.maps.cells import FEATURE_STEP
 
@@ -165,7 +165,7 @@ class Aligner:
         x, y = block.corners()
         if self._prior is None:
             return np.ones((len(y), len(x)), dtype=np.bool_)
-        centre = visible_centre(view) or (0.0, 0.0)
+        centre = aimed_at(view)
         grid_x, grid_y = np.meshgrid(x - centre[0], y - centre[1])
         return self._prior.contains(self._map.frame, grid_x, grid_y)
 

@@ -12,7 +12,7 @@ from mobilegeo.locate.align import Alignment
 from mobilegeo.locate.hypotheses import Hypotheses
 from mobilegeo.locate.records import Prepared
 from mobilegeo.locate.retrieve import Match
-from mobilegeo.locate.template import visible_centre
+from mobilegeo.locate.template import aimed_at
 from mobilegeo.maps.pack import MapPack
 from mobilegeo.photo import Photo
 
@@ -71,7 +71,7 @@ def _placed(
     fix = replace(fix, lat=point.lat, lon=point.lon, heading_deg=heading, reason="; ".join(remarks))
     if photo.telemetry.pitch_deg is None:
         return fix
-    centre = visible_centre(view) or (0.0, 0.0)
+    centre = aimed_at(view)
     camera = frame.point(place[0] - centre[0], place[1] - centre[1])
     return replace(fix, camera_lat=camera.lat, camera_lon=camera.lon)
 

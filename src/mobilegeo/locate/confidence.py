@@ -30,6 +30,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mobilegeo.locate.align import Alignment
 from mobilegeo.locate.retrieve import Match
@@ -132,30 +133,34 @@ def retrieval_answer(
 ) -> RetrievalAnswer:
     """Turns the best tiles, best first and at least one, into a position."""
     c = calibration
+    around = _around_the_best(matches, tiles)
     rows = [match.row for match in matches]
     scores = np.array([match.score for match in matches])
-    x, y, footprint = tiles.x_m[rows], tiles.y_m[rows], float(tiles.footprint_m[rows[0]])
-    around = np.hypot(x - x[0], y - y[0]) <= footprint / 2
     weights = np.exp(c.sharpness * (scores - scores[0])) * around
     weights /= weights.sum()
     score, lead = retrieval_evidence(matches, tiles)
     return RetrievalAnswer(
-        x_m=float(weights @ x),
-        y_m=float(weights @ y),
-        sigma_m=c.spread * footprint,
+        x_m=float(weights @ tiles.x_m[rows]),
+        y_m=float(weights @ tiles.y_m[rows]),
+        sigma_m=c.spread * float(tiles.footprint_m[rows[0]]),
         probability=logistic(c.bias + c.score * score + c.lead * lead),
     )
 
 
 def retrieval_evidence(matches: Sequence[Match], tiles: TileTable) -> tuple[float, float]:
-    """The best tile's score, and its lead over the best tile half a footprint away or farther."""
+    """The best tile's score, and its lead over the best tile farther than half a footprint away."""
+    around = _around_the_best(matches, tiles)
+    elsewhere = [m.score for m, is_near in zip(matches, around, strict=True) if not is_near]
+    best = matches[0].score
+    return best, best - max([0.0, *elsewhere])
+
+
+def _around_the_best(matches: Sequence[Match], tiles: TileTable) -> NDArray[np.bool_]:
+    """Which tiles lie within half a footprint of the first."""
     rows = [match.row for match in matches]
-    x, y, footprint = tiles.x_m[rows], tiles.y_m[rows], float(tiles.footprint_m[rows[0]])
-    away = np.hypot(x - x[0], y - y[0]) > footprint / 2
-    elsewhere = max(
-        (m.score for m, is_away in zip(matches, away, strict=True) if is_away), default=0.0
-    )
-    return matches[0].score, matches[0].score - max(elsewhere, 0.0)
+    x, y = tiles.x_m[rows], tiles.y_m[rows]
+    near: NDArray[np.bool_] = np.hypot(x - x[0], y - y[0]) <= tiles.footprint_m[rows[0]] / 2
+    return near
 
 
 def logistic(x: float) -> float:

@@ -23,7 +23,7 @@ from mobilegeo.locate.obstacles import Obstacle, nothing_to_match, own_prior, us
 from mobilegeo.locate.prior import Box, BoxPrior, Prior
 from mobilegeo.locate.records import Options, Prepared, Trace
 from mobilegeo.locate.stopwatch import Stopwatch
-from mobilegeo.locate.template import visible_centre
+from mobilegeo.locate.template import aimed_at
 from mobilegeo.maps.pack import MapPack
 from mobilegeo.metadata.telemetry import Telemetry
 from mobilegeo.photo import Photo, read_photo
@@ -211,4 +211,4 @@ class Localizer:
 
 def _reach_m(known: Hypotheses) -> float:
     """How far from the camera the middle of the visible ground can be."""
-    return max(math.hypot(*(visible_centre(view) or (0.0, 0.0))) for view in known.views)
+    return max(math.hypot(*aimed_at(view)) for view in known.views)

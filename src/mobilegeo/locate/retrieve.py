@@ -14,7 +14,7 @@ from mobilegeo.encoder.base import Encoder
 from mobilegeo.index.base import TileIndex
 from mobilegeo.locate.normalise import GroundPatch, project
 from mobilegeo.locate.prior import Prior
-from mobilegeo.locate.template import visible_centre
+from mobilegeo.locate.template import aimed_at, visible_centre
 from mobilegeo.maps.pack import MapPack
 
 EMBED_BATCH = 16
@@ -76,8 +76,7 @@ def make_queries(
 
 def query_at(image: NDArray[np.uint8], view: GroundView, footprint_m: float, size_px: int) -> Query:
     """Normalises a photo, uint8 [H, W, 3], to a tile's footprint; the view shows ground."""
-    centre = visible_centre(view)
-    assert centre is not None, "views without ground are turned away before"
+    centre = aimed_at(view)
     gsd_m = footprint_m / size_px
     patch = project(image, view, gsd_m=gsd_m, size_px=size_px, centre=centre)
     return Query(view, patch, footprint_m)

@@ -56,6 +56,13 @@ def visible_centre(view: GroundView) -> tuple[float, float] | None:
     return float(outline[:, 0].mean()), float(outline[:, 1].mean())
 
 
+def aimed_at(view: GroundView) -> tuple[float, float]:
+    """`visible_centre` of a view that is known to show ground."""
+    centre = visible_centre(view)
+    assert centre is not None, "views without ground are turned away before"
+    return centre
+
+
 def template_patch(image: NDArray[np.uint8], view: GroundView, spec: ImageSpec) -> GroundPatch:
     """The photo on the map's feature grid, as one square patch around `visible_centre`.
 
@@ -64,8 +71,7 @@ def template_patch(image: NDArray[np.uint8], view: GroundView, spec: ImageSpec) 
         view: a view that shows ground.
         spec: the encoder's facts; gives resolution and sizes.
     """
-    centre = visible_centre(view)
-    assert centre is not None, "views without ground are turned away before"
+    centre = aimed_at(view)
     outline = view.footprint() - np.array(centre)
     reach_m = min(MAX_SIDE_M / 2, float(np.abs(outline).max()))
     step_px = np.lcm(spec.multiple_px, 2 * spec.feature_stride_px)
