@@ -14,7 +14,7 @@ from mobilegeo.encoder.base import Encoder
 from mobilegeo.index.base import TileIndex
 from mobilegeo.locate.normalise import GroundPatch, project
 from mobilegeo.locate.prior import Prior
-from mobilegeo.locate.template import aimed_at, visible_centre
+from mobilegeo.locate.template import aimed_at
 from mobilegeo.maps.pack import MapPack
 
 EMBED_BATCH = 16
@@ -57,21 +57,19 @@ class Query:
 def make_queries(
     image: NDArray[np.uint8], views: Sequence[GroundView], pack: MapPack
 ) -> list[Query]:
-    """Normalises a photo once for each view that shows ground.
+    """Normalises a photo once for each view.
 
     Args:
         image: uint8 [H, W, 3] RGB.
-        views: hypotheses.
+        views: hypotheses that show ground.
         pack: gives the footprints and the encoder's input size.
     """
-    queries = []
-    for view in views:
-        centre = visible_centre(view)
-        if centre is None:
-            continue
-        footprint_m = best_footprint(view, centre, pack.footprints_m)
-        queries.append(query_at(image, view, footprint_m, pack.spec.size_px))
-    return queries
+    return [
+        query_at(
+            image, view, best_footprint(view, aimed_at(view), pack.footprints_m), pack.spec.size_px
+        )
+        for view in views
+    ]
 
 
 def query_at(image: NDArray[np.uint8], view: GroundView, footprint_m: float, size_px: int) -> Query:
