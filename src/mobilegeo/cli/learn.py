@@ -25,7 +25,7 @@ def train(
     Example: mobilegeo learn train configs/first.toml
     """
     _require_learning_wing()
-    from mobilegeo.learn.training import run
+    from mobilegeo.learn.layout import run
 
     typer.echo(run(config))
 

@@ -20,12 +20,12 @@ from mobilegeo.encoder.base import METADATA_KEY, ImageSpec  # noqa: E402
 from mobilegeo.errors import ResourceError, UsageError  # noqa: E402
 from mobilegeo.learn import checkpoint  # noqa: E402
 from mobilegeo.learn.export import export_onnx  # noqa: E402
+from mobilegeo.learn.layout import run  # noqa: E402
+from mobilegeo.learn.layout.cache import cell_coverage  # noqa: E402
+from mobilegeo.learn.layout.config import load_config  # noqa: E402
+from mobilegeo.learn.layout.loop import schedule  # noqa: E402
+from mobilegeo.learn.layout.sampler import batch_indices, overlapping, turned_grids  # noqa: E402
 from mobilegeo.learn.models.place_encoder import ModelConfig, PlaceEncoder  # noqa: E402
-from mobilegeo.learn.training import run  # noqa: E402
-from mobilegeo.learn.training.cache import cell_coverage  # noqa: E402
-from mobilegeo.learn.training.config import load_config  # noqa: E402
-from mobilegeo.learn.training.loop import schedule  # noqa: E402
-from mobilegeo.learn.training.sampler import batch_indices, overlapping, turned_grids  # noqa: E402
 
 CONFIG = """
 model_id = "tiny"

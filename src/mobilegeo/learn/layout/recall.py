@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mobilegeo.learn.layout.cache import Cache
+from mobilegeo.learn.layout.sampler import overlapping
 from mobilegeo.learn.models.heads import LayoutHead
-from mobilegeo.learn.training.cache import Cache
-from mobilegeo.learn.training.sampler import overlapping
 
 
 def embed_pairs(

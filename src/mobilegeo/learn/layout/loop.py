@@ -15,14 +15,14 @@ import torch
 from numpy.typing import NDArray
 
 from mobilegeo.learn import checkpoint
-from mobilegeo.learn.evaluation.recall import embed_pairs, recall_at_1
 from mobilegeo.learn.export import FEATURE_GSD_M, described, image_spec, write_onnx
+from mobilegeo.learn.layout.cache import Cache, build, load_pools
+from mobilegeo.learn.layout.config import TrainConfig, load_config
+from mobilegeo.learn.layout.recall import embed_pairs, recall_at_1
+from mobilegeo.learn.layout.sampler import batch_indices, overlapping, turned_grids
+from mobilegeo.learn.layout.statistics import feature_statistics
 from mobilegeo.learn.losses.contrastive import SymmetricInfoNCE
 from mobilegeo.learn.models.place_encoder import PlaceEncoder
-from mobilegeo.learn.training.cache import Cache, build, load_pools
-from mobilegeo.learn.training.config import TrainConfig, load_config
-from mobilegeo.learn.training.sampler import batch_indices, overlapping, turned_grids
-from mobilegeo.learn.training.statistics import feature_statistics
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from mobilegeo.learn.datasets.simulated import Pair, Pool, SimulatedPairs
 from mobilegeo.learn.datasets.sources import Source, SourceSpec, read_sources
-from mobilegeo.learn.training.config import TrainConfig
+from mobilegeo.learn.layout.config import TrainConfig
 
 SHARD_GROUPS = 64
 ARRAYS = ("features", "coverage", "places")
