@@ -4,7 +4,9 @@
 satellite's look (blurred, hazy, bluish, noisy). Drone views are rendered from the clean pair with
 true relief, then given another look (gamma, contrast, colour, greens turned towards yellow, noise),
 and their telemetry is falsified: heading by up to 5°, height by up to 10 %, pitch by 0.5° (one
-sigma). Prints errors in metres by pitch, with and without alignment.
+sigma). Prints errors in metres by pitch: aligned on a plane, aligned over the surface model, and by
+retrieval alone. `camera` is the error of the camera's own position, which does not depend on what
+is taken for the height of the ground.
 
     python benchmarks/oblique_scene.py ../shared/data/scenes/autzen --out runs/autzen
 """
@@ -26,12 +28,15 @@ from rasterio.transform import from_origin
 from mobilegeo.camera import GroundView
 from mobilegeo.encoder import load_encoder
 from mobilegeo.evaluation import evaluate, read_truth_csv
-from mobilegeo.geo import LatLon, LocalFrame
+from mobilegeo.fix import Fix
+from mobilegeo.geo import LatLon, LocalFrame, distance_m
 from mobilegeo.locate.batch import locate_photos
 from mobilegeo.locate.localizer import Localizer
 from mobilegeo.locate.records import Options
 from mobilegeo.maps import open_map
 from mobilegeo.maps.build import build_pack
+from mobilegeo.maps.heights import HeightSource
+from mobilegeo.maps.pack import MapPack
 from mobilegeo.metadata.telemetry import Telemetry, read_telemetry_csv
 from mobilegeo.world.render import render_view
 from mobilegeo.world.scene import Scene
@@ -78,6 +83,18 @@ class Site:
         with rasterio.open(path, "w", **profile) as file:
             file.write(np.moveaxis(image, 2, 0))
 
+    def write_surface(self, path: Path) -> None:
+        """The surface model, in metres."""
+        height, width = self.scene.surface_m.shape
+        side_ft = self.scene.width_m / width / FOOT_M
+        profile = {
+            "driver": "GTiff", "width": width, "height": height, "count": 1, "dtype": "float32",
+            "crs": "EPSG:2994", "transform": from_origin(*self.origin_ft, side_ft, side_ft),
+            "compress": "deflate",
+        }  # fmt: skip
+        with rasterio.open(path, "w", **profile) as file:
+            file.write(self.scene.surface_m, 1)
+
     def shots(
         self, count: int, rng: np.random.Generator
     ) -> Iterator[tuple[GroundView, float, float]]:
@@ -106,9 +123,11 @@ def drone_look(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(look, 0, 255).astype(np.uint8)
 
 
-def write_photos(site: Site, out: Path, count: int, rng: np.random.Generator) -> list[Path]:
-    """Photos, telemetry.csv and truth.csv."""
-    files, telemetry, truth = [], [], []
+def write_photos(
+    site: Site, out: Path, count: int, rng: np.random.Generator
+) -> tuple[list[Path], list[LatLon]]:
+    """Photos, telemetry.csv and truth.csv; gives the files and the cameras' positions."""
+    files, cameras, telemetry, truth = [], [], [], []
     for number, (view, x_m, y_m) in enumerate(site.shots(count, rng)):
         name = f"{-PITCHES_DEG[number // count]}_{number % count:03}.jpg"
         image = drone_look(render_view(site.scene, view, x_m, y_m), rng)
@@ -122,9 +141,10 @@ def write_photos(site: Site, out: Path, count: int, rng: np.random.Generator) ->
         seen = site.point(x_m + east, y_m + north)
         truth.append([name, seen.lat, seen.lon, heading % 360])
         files.append(out / name)
+        cameras.append(site.point(x_m, y_m))
     _write(out / "telemetry.csv", "photo,heading_deg,pitch_deg,roll_deg,agl_m,hfov_deg", telemetry)
     _write(out / "truth.csv", "photo,lat,lon,heading_deg", truth)
-    return files
+    return files, cameras
 
 
 def _write(path: Path, header: str, rows: list[list[object]]) -> None:
@@ -149,26 +169,51 @@ def main() -> None:
     rng = np.random.default_rng(options.seed)
     site = Site(options.scene)
     site.write_map(out / "map.tif", rng)
-    files = write_photos(site, out, options.photos, rng)
+    site.write_surface(out / "surface.tif")
+    files, cameras = write_photos(site, out, options.photos, rng)
 
     encoder = load_encoder(options.encoder)
-    pack = build_pack(open_map([out / "map.tif"]), out / "map.pack", encoder,
+    heights = HeightSource(out / "surface.tif")
+    pack = build_pack(open_map([out / "map.tif"]), out / "map.pack", encoder, heights=heights,
                       footprints_m=options.footprints_m, stride=0.25, overwrite=True)  # fmt: skip
+    plane = MapPack.open(pack.path)
+    plane.surface = None
     table = read_telemetry_csv(out / "telemetry.csv")
     truth = read_truth_csv(out / "truth.csv")
-    print("| pitch | method | photos | fixes | median | 90 % within | within 25 m | within 50 m |")
-    print("|---|---|---|---|---|---|---|---|")
-    for only_tiles in (False, True):
-        localizer = Localizer(pack, encoder, Options(ignore_gps=True, retrieval_only=only_tiles))
+    print(
+        "| pitch | method | photos | fixes | median | 90 % within | within 25 m | within 50 m "
+        "| camera median | camera 90 % within | align |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    for method, map_pack in (("plane", plane), ("surface", pack), ("retrieval", pack)):
+        only_tiles = method == "retrieval"
+        localizer = Localizer(
+            map_pack, encoder, Options(ignore_gps=True, retrieval_only=only_tiles)
+        )
         fixes = [t.fix for t in locate_photos(localizer, files, table, Telemetry())]
         for number, pitch in enumerate(PITCHES_DEG):
             chosen = slice(number * options.photos, (number + 1) * options.photos)
             found = evaluate(fixes[chosen], truth[chosen]).to_record()
             print(
-                f"| {pitch}° | {'retrieval' if only_tiles else 'aligned'} | {found['photos']} | "
+                f"| {pitch}° | {method} | {found['photos']} | "
                 f"{found['fixes']} | {found['median_error_m']:.1f} m | {found['p90_error_m']:.1f} m"
-                f" | {100 * found['within_25m']:.0f} % | {100 * found['within_50m']:.0f} % |"
+                f" | {100 * found['within_25m']:.0f} % | {100 * found['within_50m']:.0f} % "
+                f"| {_of_cameras(fixes[chosen], cameras[chosen])} |"
             )
+
+
+def _of_cameras(fixes: list[Fix], cameras: list[LatLon]) -> str:
+    """Errors of the camera's position over the fixes, and the time that alignment took."""
+    errors = [
+        distance_m(LatLon(fix.camera_lat, fix.camera_lon), camera)
+        for fix, camera in zip(fixes, cameras, strict=True)
+        if fix.camera_lat is not None
+    ]
+    align_ms = np.median([fix.timing_ms.get("align", 0.0) for fix in fixes])
+    if not errors:
+        return f"– | – | {align_ms:.0f} ms"
+    median, most = np.percentile(errors, [50, 90])
+    return f"{median:.1f} m | {most:.1f} m | {align_ms:.0f} ms"
 
 
 if __name__ == "__main__":

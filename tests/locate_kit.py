@@ -141,6 +141,7 @@ class MemoryMap:
     def __init__(self, ground, encoder=None, valid=None):
         encoder = encoder or BlockEncoder()
         self.spec = encoder.spec
+        self.surface = None
         self.frame = LocalFrame(HERE)
         self.cells = quantised(encoder.features(ground.image[None])[0])
         self.reach = round(ground.half_m / CELL_M)
@@ -162,7 +163,7 @@ class MemoryMap:
         return window, window.any(axis=2)
 
 
-def build_ground_pack(folder, ground, footprints_m=(60.0, 120.0)):
+def build_ground_pack(folder, ground, footprints_m=(60.0, 120.0), *, imagery=False):
     """Writes a ground as a GeoTIFF around HERE and builds its pack."""
     from rasterio.transform import Affine
 
@@ -175,8 +176,9 @@ def build_ground_pack(folder, ground, footprints_m=(60.0, 120.0)):
         transform=Affine(gsd, 0.0, -half, 0.0, -gsd, half),
     )
     return build_pack(
-        open_map([tif]), folder / "ground.pack", BlockEncoder(), footprints_m=footprints_m
-    )
+        open_map([tif]), folder / "ground.pack", BlockEncoder(), footprints_m=footprints_m,
+        imagery=imagery,
+    )  # fmt: skip
 
 
 def place(x_m, y_m) -> LatLon:

@@ -106,15 +106,42 @@ def test_the_heatmap_shows_the_peak_at_its_place(ground, town):
     )
 
 
-def test_the_width_follows_from_the_curvature_of_the_peak(ground, town):
+def test_the_spread_is_that_of_the_peak(ground, town):
+    """The joint fit against parabolas through the scores along each parameter."""
     view = a_view()
     found = align(town, ground.photo(view, 0.0, 0.0), [view])
     scores = found.heatmap.scores
     row, column = np.unravel_index(scores.argmax(), scores.shape)
     cross = [scores[row + d, column + e] for d, e in ((0, 1), (0, -1), (1, 0), (-1, 0))]
     fallen = 1 - np.mean(cross) / scores[row, column]
-    # A Gaussian 2^−(x / width)² begins to fall as ln 2 · (x / width)².
-    assert found.width_m == pytest.approx(CELL_M * math.sqrt(math.log(2) / fallen), rel=0.1)
+    # A parabola falls by ½ (x / spread)², a Gaussian begins to fall as ln 2 · (x / width)².
+    along = CELL_M / math.sqrt(2 * fallen)
+    # These descriptors' peak is sharper than a cell: samples a step away in two parameters at once
+    # lie on its foot and make the joint fit wider than its tip.
+    sigmas = np.sqrt(np.diag(found.spread)[:2])
+    assert (sigmas > 0.9 * along).all()
+    assert (sigmas < 2.0 * along).all()
+    assert found.width_m == pytest.approx(sigmas.mean() * math.sqrt(2 * math.log(2)), rel=0.1)
+    # What noise moves: a fraction of a cell, a degree, a few per cent of height.
+    assert 0.01 * CELL_M < math.sqrt(found.covariance[0, 0]) < 0.3 * CELL_M
+    assert 0.05 < found.heading_sigma_deg < 3.0
+    assert 0.001 < found.log_scale_sigma < 0.05
+    np.testing.assert_allclose(found.covariance, found.covariance.T)
+
+
+def test_a_longer_view_knows_its_heading_better(ground, town):
+    """The farther the template reaches, the less it may turn."""
+    photo_of = {agl_m: a_view(agl_m=agl_m) for agl_m in (60.0, 120.0)}
+    near, far = (align(town, ground.photo(v, 0.0, 0.0), [v]) for v in photo_of.values())
+    assert far.heading_sigma_deg < near.heading_sigma_deg
+
+
+def test_cells_agree_with_the_right_place_only(ground, town):
+    view = a_view()
+    right = align(town, ground.photo(view, 0.0, 0.0), [view])
+    assert right.agreement > 0.9
+    wrong = align(town, Ground(side_m=400.0, seed=99).photo(view, 0.0, 0.0), [view])
+    assert wrong.agreement < 0.5
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +180,18 @@ def test_the_prior_is_of_the_camera_and_not_of_what_it_sees(ground, town):
     assert found.best.score > 0.7
     elsewhere = align(town, photo, [view], prior=CirclePrior(place(20.0, 0.0), 20.0))
     assert elsewhere.best.score < 0.5
+
+
+def test_a_photo_unlike_every_place_is_answered_without_a_match(ground, town):
+    """As with pure noise, the highest of the coarse strengths is negative, too."""
+    view = a_view()
+    photo = 255 - ground.photo(view, 0.0, 0.0)
+    here = Box(-4.0, -4.0, 4.0, 4.0)
+    found = align(town, photo, [view], [here])
+    assert found.heatmap.scores.max() < 0.0
+    assert found.best.score < 0.1
+    assert found.agreement < 0.3
+    assert np.isfinite(found.covariance).all()
 
 
 def test_areas_limit_the_search(ground, town):

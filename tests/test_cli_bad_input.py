@@ -422,7 +422,7 @@ def test_report_where_no_folder_can_be(world: World, tmp_path: Path) -> None:
     file.write_text("mine", encoding="utf-8")
     outcome = call("locate", world.photos[0], "--map", world.pack, "--report", file)
     assert outcome.code == 2
-    assert_told(outcome.err, file, "is no folder for a report", "name another folder")
+    assert_told(outcome.err, file, "cannot be made", "choose a folder that can be written")
     refused(call("demo", "--out", file), 2, file / "photos", "Not a directory", "check the path")
     assert file.read_text(encoding="utf-8") == "mine"
 
@@ -501,7 +501,7 @@ def test_ctrl_c_while_building(world: World, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     printed, err = process.communicate(timeout=30)
     assert (process.returncode, printed) == (130, "")
-    assert err == "mobilegeo: interrupted; a map build goes on with --resume\n"
+    assert err == "mobilegeo: interrupted; run the command again, a map build with --resume\n"
     assert [path.name for path in tmp_path.iterdir()] == ["p.pack.partial"]
     refused(call(*build), 3, partial, "an unfinished build lies there", "--resume")
     assert call(*build, "--resume").code == 0

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from locate_kit import a_view
 from maps_kit import HERE
 from mobilegeo.geo import LocalFrame
-from mobilegeo.locate import confidence
 from mobilegeo.locate.align import Alignment
+from mobilegeo.locate.calibration import shipped
 from mobilegeo.locate.confidence import (
-    ALIGNED,
-    RETRIEVED,
+    covariance_m2,
     excess,
+    heading_sigma_deg,
     logistic,
     margin,
     probability,
@@ -31,28 +31,31 @@ from mobilegeo.locate.retrieve import Match
 from mobilegeo.locate.scan import Heatmap, Mode
 from mobilegeo.maps.tiletable import TileTable
 
+ALIGNED, RETRIEVED = shipped().aligned, shipped().retrieved
 
-def an_alignment(peak=0.5, second=0.1, mean=0.0, std=0.05, trials=40_000, width_m=6.0):
+
+def an_alignment(peak=0.5, second=0.1, mean=0.0, std=0.05, trials=40_000, width_m=6.0, agreed=0.7):
+    """Of a round peak, as high as it is strong, as if its template had one cell."""
     heatmap = Heatmap(np.zeros((2, 2), np.float32), Box(0, 0, 1, 1))
-    return Alignment(
-        Mode(0.0, 0.0, peak, peak, a_view()), second, mean, std, trials, width_m, heatmap
-    )
+    best = Mode(0.0, 0.0, peak, peak, a_view())
+    spread = np.diag([width_m**2, width_m**2, 8.0**2, 0.1**2])
+    return Alignment(best, second, mean, std, trials, width_m, heatmap, spread, agreed)
 
 
 scores = st.floats(-1.0, 1.0)
 alignments = st.builds(
     an_alignment, scores, scores, st.floats(-0.2, 0.2), st.floats(1e-6, 0.5),
-    st.integers(1, 10**9), st.floats(0.0, 1e4),
+    st.integers(1, 10**9), st.floats(0.0, 1e4), st.floats(0.0, 1.0),
 )  # fmt: skip
 
 
 @settings(deadline=None)
 @given(alignments)
 def test_figures_stay_in_their_ranges(alignment):
-    assert 0.0 <= probability(alignment) <= 1.0
+    assert 0.0 <= probability(alignment, ALIGNED) <= 1.0
     assert 0.0 <= margin(alignment) <= 1.0
-    assert math.isfinite(sigma_m(alignment))
-    assert sigma_m(alignment) >= ALIGNED.floor_m
+    assert math.isfinite(sigma_m(alignment, ALIGNED))
+    assert sigma_m(alignment, ALIGNED) >= ALIGNED.floor_m
 
 
 @settings(deadline=None)
@@ -60,22 +63,26 @@ def test_figures_stay_in_their_ranges(alignment):
 def test_a_higher_peak_is_never_less_sure(alignment, more):
     best = alignment.best
     higher = replace(alignment, best=replace(best, strength=best.strength + more))
-    assert probability(higher) >= probability(alignment)
-    assert sigma_m(higher) <= sigma_m(alignment)
+    assert probability(higher, ALIGNED) >= probability(alignment, ALIGNED)
+    agreed = replace(alignment, agreement=alignment.agreement + more)
+    assert probability(agreed, ALIGNED) >= probability(alignment, ALIGNED)
+    assert sigma_m(higher, ALIGNED) <= sigma_m(alignment, ALIGNED)
 
 
 @settings(deadline=None)
 @given(alignments, st.floats(0.0, 0.5))
 def test_a_higher_rival_is_never_surer(alignment, more):
     rivalled = replace(alignment, second=alignment.second + more)
-    assert probability(rivalled) <= probability(alignment)
+    assert probability(rivalled, ALIGNED) <= probability(alignment, ALIGNED)
 
 
 def test_probability_tells_a_clear_peak_from_chance():
-    assert probability(an_alignment(peak=0.6, second=0.15)) > 0.95
-    assert probability(an_alignment(peak=0.2, second=0.19)) < 0.1
+    assert probability(an_alignment(peak=0.6, second=0.15), ALIGNED) > 0.95
+    assert probability(an_alignment(peak=0.2, second=0.19, agreed=0.25), ALIGNED) < 0.01
     # A row of equal houses: far above chance, and no margin.
-    assert probability(an_alignment(peak=0.6, second=0.6)) < probability(an_alignment(peak=0.6))
+    assert probability(an_alignment(peak=0.6, second=0.6), ALIGNED) < probability(
+        an_alignment(peak=0.6), ALIGNED
+    )
 
 
 def test_excess_by_hand():
@@ -117,15 +124,29 @@ def test_without_a_rival_chance_is_the_rival():
 
 
 def test_sigma_by_hand():
-    found = sigma_m(an_alignment(peak=0.5, std=0.1, width_m=20.0))
+    found = sigma_m(an_alignment(peak=0.5, std=0.1, width_m=20.0), ALIGNED)
     assert found == pytest.approx(math.hypot(ALIGNED.floor_m, ALIGNED.spread * 20.0 * 0.2))
     other = replace(ALIGNED, floor_m=3.0, spread=2.0)
     found = sigma_m(an_alignment(peak=0.5, std=0.1, width_m=20.0), other)
     assert found == pytest.approx(math.hypot(3.0, 8.0))
 
 
+def test_covariance_by_hand():
+    alignment = an_alignment(peak=0.5, std=0.1)
+    spread = np.diag([400.0, 100.0, 25.0, 0.04])
+    spread[0, 1] = spread[1, 0] = 60.0
+    alignment = replace(alignment, spread=spread)
+    np.testing.assert_allclose(alignment.covariance, [[16.0, 2.4], [2.4, 4.0]])
+    assert alignment.heading_sigma_deg == pytest.approx(5.0 * 0.2)
+    assert alignment.log_scale_sigma == pytest.approx(0.2 * 0.2)
+    other = replace(ALIGNED, floor_m=3.0, spread=2.0, heading_spread=2.0, heading_floor_deg=1.5)
+    np.testing.assert_allclose(covariance_m2(alignment, other), [[73.0, 9.6], [9.6, 25.0]])
+    assert sigma_m(alignment, other) == pytest.approx(7.0)
+    assert heading_sigma_deg(alignment, other) == pytest.approx(2.5)
+
+
 def test_a_flat_peak_without_height_is_wide_and_finite():
-    assert 1e3 < sigma_m(an_alignment(peak=0.0, std=0.1, width_m=20.0)) < 1e5
+    assert 1e3 < sigma_m(an_alignment(peak=0.0, std=0.1, width_m=20.0), ALIGNED) < 1e5
 
 
 @settings(deadline=None)
@@ -149,7 +170,7 @@ def matches_of(*scores):
 
 def test_retrieval_averages_the_tiles_around_the_best_by_their_scores():
     tiles = tiles_at((0, 0), (25, 0), (0, 200), (0, -25))
-    answer = retrieval_answer(matches_of(0.8, 0.8, 0.79, 0.7), tiles)
+    answer = retrieval_answer(matches_of(0.8, 0.8, 0.79, 0.7), tiles, RETRIEVED)
     weights = np.array([1.0, 1.0, math.exp(-0.1 * RETRIEVED.sharpness)])
     weights /= weights.sum()
     # The third, two footprints away, does not count.
@@ -162,7 +183,7 @@ def test_retrieval_leads_over_the_best_tile_elsewhere():
     tiles = tiles_at((0, 0), (25, 0), (0, 200), (300, 0))
     score, lead = retrieval_evidence(matches_of(0.8, 0.75, 0.6, 0.5), tiles)
     assert (score, lead) == pytest.approx((0.8, 0.2))
-    answer = retrieval_answer(matches_of(0.8, 0.75, 0.6, 0.5), tiles)
+    answer = retrieval_answer(matches_of(0.8, 0.75, 0.6, 0.5), tiles, RETRIEVED)
     c = RETRIEVED
     assert answer.probability == pytest.approx(logistic(c.bias + c.score * 0.8 + c.lead * 0.2))
 
@@ -179,11 +200,11 @@ def test_without_a_rival_elsewhere_the_lead_is_the_score(others):
 def test_retrieval_is_surer_of_a_better_match(values, more):
     tiles = tiles_at((0, 0), (25, 0), (0, 200))
     values = sorted(values, reverse=True)
-    before = retrieval_answer(matches_of(*values), tiles)
-    after = retrieval_answer(matches_of(values[0] + more, *values[1:]), tiles)
+    before = retrieval_answer(matches_of(*values), tiles, RETRIEVED)
+    after = retrieval_answer(matches_of(values[0] + more, *values[1:]), tiles, RETRIEVED)
     assert 0.0 <= before.probability <= after.probability <= 1.0
 
 
 def test_the_thresholds_are_probabilities():
-    for accept in (confidence.ALIGNED.accept, confidence.RETRIEVED.accept):
+    for accept in (ALIGNED.accept, RETRIEVED.accept):
         assert 0.0 < accept < 1.0

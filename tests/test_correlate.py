@@ -1,4 +1,4 @@
-"""Correlation by FFT against the sum written out, and peaks against parabolas and Gaussians."""
+"""Correlation by FFT against the sum written out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobilegeo.locate.correlate import MIN_OVERLAP, MapSpectrum, Template
-from mobilegeo.locate.peak import climb, interpolate
 
 
 def unit_cells(rng, height, width, share=1.0, channels=3):
@@ -115,79 +114,3 @@ def test_without_data_there_is_no_score(empty):
     cells, valid = unit_cells(rng, 9, 9, share=0.0 if empty == "map" else 1.0)
     template = Template(*unit_cells(rng, 4, 4, share=0.0 if empty == "template" else 1.0))
     np.testing.assert_array_equal(MapSpectrum(cells, valid, 4).correlate(template), -1)
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.floats(-2.4, 2.4), st.floats(0.01, 5.0), st.sampled_from([0.1, 6.0]))
-def test_a_climb_finds_the_top_of_a_parabola(place, curvature, step):
-    asked = []
-
-    def score(offsets):
-        asked.extend(offsets)
-        return [1.0 - curvature * (o / step - place) ** 2 for o in offsets]
-
-    assert climb(score, step) == pytest.approx(place * step, abs=1e-5 * step)
-    assert len(asked) == len(set(asked)) <= 5
-
-
-@pytest.mark.parametrize("sign", [-1.0, 1.0])
-def test_a_climb_gives_up_after_its_last_step(sign):
-    def score(offsets):
-        return [sign * o for o in offsets]
-
-    assert climb(score, 2.0) == sign * 6.0
-
-
-def test_a_climb_on_a_plain_stays():
-    assert climb(lambda offsets: [0.5] * len(offsets), 6.0) == 0.0
-
-
-@settings(deadline=None)
-@given(st.floats(2.51, 6.49), st.floats(2.51, 6.49), st.floats(0.01, 0.1), st.floats(0.01, 0.1))
-def test_a_paraboloid_is_interpolated_exactly(row, column, down, across):
-    rows, columns = np.indices((10, 10))
-    scores = 0.9 - down * (rows - row) ** 2 - across * (columns - column) ** 2
-    found = interpolate(scores.astype(np.float32))
-    assert found[0] == pytest.approx(row, abs=1e-4)
-    assert found[1] == pytest.approx(column, abs=1e-4)
-    assert found[2] == pytest.approx(0.9, abs=1e-5)
-    curvature = down + across
-    assert found[3] == pytest.approx(math.sqrt(2 * math.log(2) * 0.9 / curvature), rel=1e-2)
-
-
-@settings(deadline=None)
-@given(st.floats(3.0, 6.0), st.floats(3.0, 6.0), st.floats(2.0, 4.0))
-def test_a_gaussian_is_found_with_its_height_and_half_width(row, column, sigma):
-    rows, columns = np.indices((10, 10))
-    scores = 0.7 * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 2 / sigma**2)
-    found = interpolate(scores.astype(np.float32))
-    assert found[:2] == pytest.approx((row, column), abs=0.04)
-    assert found[2] == pytest.approx(0.7, rel=0.01)
-    # A Gaussian has fallen by half at σ √(2 ln 2).
-    assert found[3] == pytest.approx(sigma * math.sqrt(2 * math.log(2)), rel=0.15)
-
-
-@pytest.mark.parametrize(("row", "column"), [(0, 0), (0, 4), (8, 8), (5, 8)])
-def test_a_peak_on_the_edge_stays_on_the_grid(row, column):
-    rows, columns = np.indices((9, 9))
-    scores = 0.9 - 0.02 * ((rows - row) ** 2 + (columns - column) ** 2)
-    found = interpolate(scores.astype(np.float32))
-    assert found[:2] == pytest.approx((row, column), abs=1e-6)
-    assert found[2] == pytest.approx(0.9)
-
-
-@pytest.mark.parametrize("shut", [np.s_[:, 5:], np.s_[:4, :], np.s_[:, :4]])
-def test_places_that_are_not_allowed_do_not_lift_or_move_the_peak(shut):
-    rows, columns = np.indices((9, 9))
-    scores = (0.3 - 0.01 * ((rows - 4) ** 2 + (columns - 4) ** 2)).astype(np.float32)
-    scores[shut] = -1.0
-    found = interpolate(scores)
-    assert found[:2] == pytest.approx((4, 4), abs=1e-6)
-    assert found[2] == pytest.approx(0.3)
-
-
-def test_a_plain_has_no_width_to_speak_of_but_no_nan_either():
-    found = interpolate(np.full((5, 5), 0.3, np.float32))
-    assert np.isfinite(found).all()
-    assert found[2] == pytest.approx(0.3)
-    assert found[3] > 100

@@ -55,8 +55,9 @@ def test_wrong_m_is_an_option() -> None:
     fixes = [fix_at("a", 4.0), fix_at("b", 20.0)]
     truth = [Truth("a", HERE), Truth("b", HERE)]
     assert evaluate(fixes, truth, wrong_m=10.0).wrong_fixes == 1
-    with pytest.raises(UsageError, match="wrong_m 0: is not a positive length"):
-        evaluate(fixes, truth, wrong_m=0)
+    for length_m in (0, -1, math.inf, math.nan):
+        with pytest.raises(UsageError, match=f"wrong_m {length_m}: is not a positive length"):
+            evaluate(fixes, truth, wrong_m=length_m)
 
 
 def test_photos_outside_the_map() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from locate_kit import BlockEncoder
 from mobilegeo.camera import CameraModel, GroundView, Pose
 from mobilegeo.locate.hypotheses import (
     GROUND_WIDTH_M,
@@ -17,6 +19,13 @@ from mobilegeo.locate.hypotheses import (
     SCALE_RATIO,
     TYPICAL_HFOV_DEG,
     hypotheses,
+)
+from mobilegeo.locate.template import (
+    ENCODE_BATCH,
+    MapStatistics,
+    make_templates,
+    template_patch,
+    view_templates,
 )
 
 LENS = CameraModel(70.0)
@@ -112,3 +121,27 @@ def test_a_level_camera_is_not_taken_for_an_unknown_one():
 def test_an_unknown_roll_is_told():
     known = hypotheses(Pose(10.0, -60.0, None, 100.0), LENS, 640, 480)
     assert any("roll" in remark for remark in known.assumed)
+
+
+def test_many_views_give_the_templates_of_each_in_bounded_memory():
+    known = hypotheses(Pose(), LENS, 240, 180).views
+    assert len(known) > 250
+    views = known[::4]
+    image = np.random.default_rng(0).integers(0, 256, (180, 240, 3), dtype=np.uint8)
+    statistics = MapStatistics(np.zeros(9, np.float32), np.ones(9, np.float32))
+    batches = []
+
+    class Watching(BlockEncoder):
+        def features(self, images):
+            batches.append(len(images))
+            return super().features(images)
+
+    encoder = Watching()
+    templates = view_templates(image, views, encoder, statistics)
+    assert len(templates) == len(views)
+    assert max(batches) == ENCODE_BATCH
+    for number in (0, 31, 32, len(views) - 1):
+        patch = template_patch(image, views[number], encoder.spec)
+        (alone,) = make_templates([patch], encoder, statistics)
+        assert (templates[number].valid == alone.valid).all()
+        assert np.allclose(templates[number].cells, alone.cells, atol=1e-6)

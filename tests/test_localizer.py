@@ -20,6 +20,7 @@ from locate_kit import (
 from mobilegeo.errors import PackError, PhotoError
 from mobilegeo.geo import LatLon, distance_m
 from mobilegeo.locate import localizer as localizer_module
+from mobilegeo.locate.calibration import NEUTRAL
 from mobilegeo.locate.localizer import Localizer
 from mobilegeo.locate.prior import BoxPrior, CirclePrior
 from mobilegeo.locate.records import Options
@@ -62,7 +63,7 @@ def test_a_photo_of_known_pose_is_placed_within_a_cell(pack, ground, heading_deg
     assert 0 < fix.sigma_m < 10
     assert fix.heading_deg == pytest.approx(heading_deg, abs=2.0) or heading_deg == 0.0
     assert math.cos(math.radians(fix.heading_deg - heading_deg)) > 0.999
-    assert fix.reason == ""
+    assert fix.reason == "; ".join(NEUTRAL.remarks)
 
 
 def test_an_oblique_photo_gives_the_ground_at_its_centre_and_the_camera(pack, ground):
@@ -279,17 +280,20 @@ def test_the_trace_holds_the_evidence(pack, ground):
     assert len(record["candidates"]) == 5
 
 
-def test_a_map_too_large_to_compare_in_full_is_aligned_around_the_best_tiles(
-    pack, ground, monkeypatch
+@pytest.mark.parametrize("limits", [("MAX_SCORES",), ("MAX_SCORES", "MAX_COARSE_SCORES")])
+def test_a_map_too_large_to_compare_in_full_is_aligned_around_its_best_places(
+    pack, ground, monkeypatch, limits
 ):
+    """Those of the pooled map, or, on a map too large for that as well, the best tiles."""
     view = a_view(heading_deg=100.0)
     photo = photo_record(ground.photo(view, X_M, Y_M), view, heading_deg=None)
     whole = Localizer(pack, BlockEncoder()).trace(photo)
-    monkeypatch.setattr(localizer_module, "MAX_SCORES", 100)
+    for limit in limits:
+        monkeypatch.setattr(localizer_module, limit, 100)
     monkeypatch.setattr(localizer_module, "ALIGNED_CANDIDATES", 2)
     part = Localizer(pack, BlockEncoder()).trace(photo)
     assert part.alignment.heatmap.box.area_m2 < 0.3 * whole.alignment.heatmap.box.area_m2
-    # Retrieval has chosen among all places: chance had no fewer trials.
+    # The rest was looked at before: chance had no fewer trials.
     assert part.alignment.trials == pytest.approx(whole.alignment.trials, rel=0.05)
     assert error_m(part.fix) < CELL_M
     assert part.fix.heading_deg == pytest.approx(100.0, abs=3.0)

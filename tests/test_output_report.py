@@ -299,7 +299,7 @@ def test_many_pins_are_small(tmp_path: Path) -> None:
 
 def test_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
-    with pytest.raises(UsageError, match=r"taken: is no folder for a report .*; name another"):
+    with pytest.raises(UsageError, match=r"taken: cannot be made .*; choose a folder"):
         write_report(tmp_path / "taken", [])
 
 

@@ -93,7 +93,9 @@ def test_an_unfinished_build_is_not_overwritten_silently(tmp_path):
         build(tmp_path / "p", FakeEncoder(fail_after=5))
     with pytest.raises(PackError, match=r"p\.partial: an unfinished build lies there.*--resume"):
         build(tmp_path / "p")
-    with pytest.raises(PackError, match="begun with another map, encoder, footprints or stride"):
+    with pytest.raises(
+        PackError, match="begun with another map, surface model, encoder, footprints"
+    ):
         build(tmp_path / "p", FakeEncoder(sha256="cd" * 32), resume=True)
     with pytest.raises(PackError, match="begun with another map"):
         build(tmp_path / "p", source=PlainSource(310.0), resume=True)

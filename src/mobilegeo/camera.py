@@ -135,22 +135,29 @@ class GroundView:
         return np.diag([self.agl_m, self.agl_m, -1.0]) @ self.pixel_rays
 
     @cached_property
-    def ground_to_image(self) -> Array:
-        """float64 [3, 3]: the inverse homography; w > 0 for ground in front of the camera.
+    def space_to_image(self) -> Array:
+        """float64 [3, 3]: maps (east, north, up) from the camera to (u · w, v · w, w).
 
-        A positive multiple of the exact inverse of `image_to_ground`, so that the sign of w
-        keeps its meaning for every pose.
+        w is the distance in front of the camera, along its axis, in the unit of the input.
         """
         focal = CameraModel(self.hfov_deg).focal_px(self.width_px)
         right, down, forward = self.axes
-        project = np.stack(
+        return np.stack(
             [
                 focal * right + self.width_px / 2 * forward,
                 focal * down + self.height_px / 2 * forward,
                 forward,
             ]
         )
-        return project @ np.diag([1.0, 1.0, -self.agl_m])
+
+    @cached_property
+    def ground_to_image(self) -> Array:
+        """float64 [3, 3]: the inverse homography; w > 0 for ground in front of the camera.
+
+        A positive multiple of the exact inverse of `image_to_ground`, so that the sign of w
+        keeps its meaning for every pose.
+        """
+        return self.space_to_image @ np.diag([1.0, 1.0, -self.agl_m])
 
     def ground_points(self, u: Array, v: Array) -> tuple[Array, Array]:
         """East and north in metres of pixels, float64 [N] each; NaN at and above the horizon."""

@@ -11,6 +11,8 @@ import typer
 from mobilegeo.evaluation import Evaluation, read_truth_csv
 from mobilegeo.evaluation import evaluate as evaluate_fixes
 from mobilegeo.evaluation.metrics import DEFAULT_WRONG_M, Calibration
+from mobilegeo.evaluation.plot import write_plot
+from mobilegeo.evaluation.reliability import calibration_error
 from mobilegeo.output import read_fixes_jsonl
 
 _Row = tuple[str, str, str]
@@ -32,12 +34,20 @@ def evaluate(
     wrong_m: Annotated[
         float, typer.Option(help="A fix with a larger error in metres is wrong.")
     ] = DEFAULT_WRONG_M,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw the reliability curve and the wrong-fix rate over coverage.", metavar="PNG"
+        ),
+    ] = None,
 ) -> None:
     """Measures fixes against the photos' true positions.
 
     Example: mobilegeo evaluate --fixes fixes.jsonl --truth truth.csv
     """
     evaluation = evaluate_fixes(read_fixes_jsonl(fixes), read_truth_csv(truth), wrong_m=wrong_m)
+    if plot is not None:
+        write_plot(evaluation, plot)
     if as_json:
         typer.echo(json.dumps(evaluation.to_record(), allow_nan=False))
     else:
@@ -63,7 +73,12 @@ def _print_table(evaluation: Evaluation) -> None:
 
 def _rows(result: Evaluation) -> list[_Row]:
     """Name, value and remark of each line."""
-    return [*_position_rows(result), *_sigma_rows(result.calibration), *_optional_rows(result)]
+    return [
+        *_position_rows(result),
+        *_sigma_rows(result.calibration),
+        *_confidence_rows(result),
+        *_optional_rows(result),
+    ]
 
 
 def _position_rows(result: Evaluation) -> list[_Row]:
@@ -86,7 +101,6 @@ def _position_rows(result: Evaluation) -> list[_Row]:
             str(result.wrong_fixes),
             f"{_percent(result.wrong_fix_rate)} of fixes; error above {result.wrong_m:g} m",
         ),
-        ("confidence AUROC", _plain(result.confidence_auroc), "right against wrong fixes"),
     ]
 
 
@@ -97,6 +111,28 @@ def _sigma_rows(sigma: Calibration) -> list[_Row]:
         ("68 % circle holds", _percent(sigma.coverage_68), "nominal 68 %"),
         ("95 % circle holds", _percent(sigma.coverage_95), "nominal 95 %"),
         ("median error / sigma", _plain(sigma.median_error_sigma), "nominal 1.18"),
+    ]
+
+
+def _confidence_rows(result: Evaluation) -> list[_Row]:
+    return [
+        ("confidence AUROC", _plain(result.confidence_auroc), "right against wrong fixes"),
+        (
+            "confidence error",
+            _percent(calibration_error(result.reliability)),
+            "mean distance of confidence from the share of right fixes",
+        ),
+        *(
+            (
+                f"surest {100 * risk.coverage:g} %",
+                _percent(risk.wrong_fix_rate),
+                "wrong fixes"
+                + (
+                    "" if risk.confidence is None else f"; confidence {risk.confidence:.2f} or more"
+                ),
+            )
+            for risk in result.risk
+        ),
     ]
 
 

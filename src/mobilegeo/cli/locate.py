@@ -13,6 +13,7 @@ from mobilegeo.errors import UsageError
 if TYPE_CHECKING:
     from mobilegeo.fix import Fix
     from mobilegeo.locate.prior import Prior
+    from mobilegeo.locate.views.sight import Choice
 
 DEFAULT_RADIUS_M = 500.0
 
@@ -60,10 +61,30 @@ def locate(
     retrieval_only: Annotated[
         bool, typer.Option("--retrieval-only", help="Tile embeddings alone, without alignment.")
     ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Compare each aligned place with the map's imagery by local features; needs a "
+            "pack made with `map build --imagery`.",
+        ),
+    ] = False,
     together: Annotated[
         bool,
         typer.Option("--together", help="All photos see one place: fuse the best into one fix."),
     ] = False,
+    views: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --together: encode no more photos than this, the best."),
+    ] = None,
+    view_selection: Annotated[
+        str | None,
+        typer.Option(
+            help="With --together: how these are chosen: msrm (if not given), logdet, even, random "
+            "or all.",
+            metavar="NAME",
+        ),
+    ] = None,
     ignore_gps: Annotated[
         bool,
         typer.Option("--ignore-gps", help="Do not use the photos' own GPS, not even as a prior."),
@@ -99,7 +120,8 @@ def locate(
         writer_for(out)
     overrides = Telemetry(heading_deg, pitch_deg, roll_deg, agl_m, hfov_deg)
     table = TelemetryTable("", ()) if telemetry is None else read_telemetry_csv(telemetry)
-    options = Options(top, retrieval_only, ignore_gps, _prior(near, radius_m))
+    options = Options(top, retrieval_only, ignore_gps, _prior(near, radius_m), verify)
+    choice = _choice(together, views, view_selection)
     files = photo_files(photos)
     pack = MapPack.open(map_pack)
     localizer = Localizer(pack, encoder_for(pack, encoder), options)
@@ -107,10 +129,13 @@ def locate(
 
     fixes = []
     with progress_bar() as progress:
-        find = locate_together if together else locate_photos
-        traces = find(localizer, files, table, overrides)
+        traces = (
+            locate_photos(localizer, files, table, overrides)
+            if choice is None
+            else locate_together(localizer, files, table, overrides, choice)
+        )
         for number, trace in enumerate(traces, start=1):
-            progress("photos", number, 1 if together else len(files))
+            progress("photos", number, len(files) if choice is None else 1)
             fixes.append(trace.fix)
             if writer is not None:
                 writer.add(trace)
@@ -134,6 +159,20 @@ def _prior(near: str | None, radius_m: float | None) -> Prior | None:
         return None
     radius_m = DEFAULT_RADIUS_M if radius_m is None else radius_m
     return CirclePrior(parse_lat_lon(near, "--near"), radius_m)
+
+
+def _choice(together: bool, views: int | None, selection: str | None) -> Choice | None:
+    """Which views to fuse; `None` where every photo has its own place."""
+    from mobilegeo.locate.views.sight import Choice
+
+    if together:
+        usual = Choice()
+        return Choice(views or usual.views, selection or usual.selection)
+    if views is not None or selection is not None:
+        raise UsageError(
+            "--views or --view-selection", "is given without --together", "give --together too"
+        )
+    return None
 
 
 def _line(fix: Fix) -> str:

@@ -26,6 +26,24 @@ def build(
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the pack.", metavar="PACK")],
+    dsm: Annotated[
+        Path | None,
+        typer.Option(
+            help="Surface model (heights with roofs and crowns) of the same ground: a raster; "
+            "views that are not straight down are projected onto it instead of a plane.",
+            metavar="RASTER",
+        ),
+    ] = None,
+    dsm_unit: Annotated[
+        str | None,
+        typer.Option(help="Unit of its heights, m or ft. [default: what the file says, or m]"),
+    ] = None,
+    imagery: Annotated[
+        bool,
+        typer.Option(
+            "--imagery", help="Keep the map itself in the pack too, for `locate --verify`."
+        ),
+    ] = False,
     footprint_m: Annotated[str, typer.Option(help="Sides of the tiles, metres.")] = "60,120,240",
     stride: Annotated[
         float, typer.Option(help="Step from tile to tile, as a share of the footprint.")
@@ -48,14 +66,18 @@ def build(
     from mobilegeo.encoder import load_encoder
     from mobilegeo.maps import open_map
     from mobilegeo.maps.build import build_pack
+    from mobilegeo.maps.heights import HeightSource
     from mobilegeo.maps.pack import pack_info
 
+    heights = None if dsm is None else HeightSource(dsm, dsm_unit)
     footprints = parse_lengths(footprint_m, "--footprint-m")
     with progress_bar() as progress:
         pack = build_pack(
             open_map(rasters),
             out,
             load_encoder(encoder),
+            heights=heights,
+            imagery=imagery,
             footprints_m=footprints,
             stride=stride,
             resume=resume,
@@ -91,6 +113,8 @@ def _print(facts: dict[str, Any], *, as_json: bool) -> None:
         "bounds": f"{box['south']:.6f},{box['west']:.6f} … {box['north']:.6f},{box['east']:.6f}",
         "area": f"{facts['area_km2']:.3f} km² with data",
         "tiles": f"{facts['tiles']}: {tiles}",
+        "surface": _surface_line(facts["surface"]),
+        "imagery": _imagery_line(facts["imagery"], facts["area_km2"]),
         "encoder": f"{facts['encoder']['id']} ({facts['encoder']['sha256'][:12]})",
         "size": f"{facts['bytes'] / 1e6:.1f} MB, {facts['bytes_per_km2'] / 1e6:.1f} MB/km²",
         "hashes": "verified",
@@ -100,3 +124,21 @@ def _print(facts: dict[str, Any], *, as_json: bool) -> None:
         typer.echo(f"{name:8} {value}")
     for note in facts["notes"]:
         typer.echo(f"note     {note}")
+
+
+def _surface_line(surface: dict[str, Any] | None) -> str:
+    if surface is None:
+        return "none, the ground is taken as flat"
+    return (
+        f"{surface['source']}: {surface['low_m']:g} … {surface['high_m']:g} m, "
+        f"{surface['area_km2']:.3f} km²"
+    )
+
+
+def _imagery_line(imagery: dict[str, Any] | None, area_km2: float) -> str:
+    if imagery is None:
+        return "none, places cannot be verified with --verify"
+    return (
+        f"{imagery['gsd_m']:g} m a pixel, {imagery['bytes'] / 1e6:.1f} MB, "
+        f"{imagery['bytes'] / 1e6 / area_km2:.2f} MB/km²"
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,14 @@ from numpy.typing import NDArray
 
 from mobilegeo.errors import UsageError
 from mobilegeo.evaluation.matching import match_photos
+from mobilegeo.evaluation.reliability import (
+    COVERAGES,
+    ReliabilityBin,
+    Risk,
+    calibration_error,
+    reliability,
+    risk_at_coverage,
+)
 from mobilegeo.evaluation.truth import Truth
 from mobilegeo.fix import Fix
 from mobilegeo.geo import LatLon, distance_m, wrap_deg
@@ -81,6 +89,8 @@ class Evaluation:
         wrong_fix_rate: wrong_fixes / (fixes + outside_wrong_fixes).
         confidence_auroc: probability that a right fix has a higher confidence than a wrong one,
             ties counting half; None unless there are both.
+        reliability: share of right fixes by confidence, those of photos taken outside included.
+        risk: wrong-fix rates when only the surest photos are answered.
         headings: fixes with a heading whose truth states one.
         median_heading_error_deg: over those.
         outside_photos: rows of the truth without a position: taken outside the map.
@@ -101,6 +111,8 @@ class Evaluation:
     wrong_fixes: int
     wrong_fix_rate: float | None
     confidence_auroc: float | None
+    reliability: tuple[ReliabilityBin, ...]
+    risk: tuple[Risk, ...]
     headings: int
     median_heading_error_deg: float | None
     outside_photos: int
@@ -109,7 +121,7 @@ class Evaluation:
     photos_without_truth: tuple[str, ...]
 
     def to_record(self) -> dict[str, Any]:
-        """One flat JSON object; `within_25m` counts all photos, `within_25m_of_fixes` the fixes."""
+        """One JSON object; `within_25m` counts all photos, `within_25m_of_fixes` the fixes."""
         return {
             "photos": self.photos,
             "fixes": self.fixes,
@@ -129,6 +141,9 @@ class Evaluation:
             "wrong_fixes": self.wrong_fixes,
             "wrong_fix_rate": self.wrong_fix_rate,
             "confidence_auroc": self.confidence_auroc,
+            "calibration_error": calibration_error(self.reliability),
+            "reliability": [asdict(item) for item in self.reliability],
+            "risk_at_coverage": [asdict(item) for item in self.risk],
             "headings": self.headings,
             "median_heading_error_deg": self.median_heading_error_deg,
             "outside_photos": self.outside_photos,
@@ -151,7 +166,7 @@ def evaluate(
     Raises:
         UsageError: the two sides share no photo, or which row is meant cannot be told.
     """
-    if not wrong_m > 0:
+    if not 0 < wrong_m < math.inf:
         raise UsageError(f"wrong_m {wrong_m}", "is not a positive length", "give metres")
     matching = match_photos(fixes, truth)
     if fixes and truth and not matching.pairs:
@@ -165,7 +180,9 @@ def evaluate(
     right = every_error <= wrong_m
     wrong = int((~right).sum())
     inside = [(fix, row) for fix, row in found if row.position is not None]
-    errors = every_error[np.isfinite(every_error)]
+    confidence = np.array([fix.confidence for fix, _ in found], dtype=np.float64)
+    on_map = np.isfinite(every_error)
+    errors = every_error[on_map]
     photos = sum(row.position is not None for row in truth)
     headings = _heading_errors(inside)
     return Evaluation(
@@ -180,7 +197,11 @@ def evaluate(
         wrong_m=wrong_m,
         wrong_fixes=wrong,
         wrong_fix_rate=_ratio(wrong, len(found)),
-        confidence_auroc=auroc(np.array([fix.confidence for fix, _ in found]), right),
+        confidence_auroc=auroc(confidence, right),
+        reliability=reliability(confidence, right),
+        risk=tuple(
+            risk_at_coverage(confidence, right, on_map, photos, share) for share in COVERAGES
+        ),
         headings=len(headings),
         median_heading_error_deg=_quantile(headings, 0.5),
         outside_photos=len(truth) - photos,

@@ -1,61 +1,62 @@
 """Alignment: the photo's dense descriptors, as a template, over the map's.
 
 Coarse: every hypothesis over every place allowed, on the grid's corners. Fine: around the best
-places, heading and scale are climbed by encoding the photo anew, and the peak is interpolated
-between cells.
+places, the joint optimum over position, heading and scale (`refine`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mobilegeo.camera import GroundView
-from mobilegeo.encoder.base import Encoder, ImageSpec
-from mobilegeo.geo import LocalFrame
-from mobilegeo.locate.correlate import MapSpectrum, Template
-from mobilegeo.locate.peak import climb, interpolate
+from mobilegeo.encoder.base import Encoder
+from mobilegeo.locate.coarse import CoarseMap
+from mobilegeo.locate.correlate import Template
 from mobilegeo.locate.prior import Box, Prior
+from mobilegeo.locate.refine import refine
 from mobilegeo.locate.scan import MODE_DISTANCE_M, Block, Heatmap, Mode, Scan, Scores, blocks
 from mobilegeo.locate.template import (
+    MAX_SIDE_M,
     MapStatistics,
     aimed_at,
     make_templates,
     template_patch,
+    view_templates,
 )
-from mobilegeo.maps.cells import FEATURE_STEP
+from mobilegeo.locate.verify import REACH_CELLS, agreement
+from mobilegeo.locate.window import FeatureMap, open_window
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
 RIVAL_SHARE = 0.75
 """Coarse peaks of at least this share of the highest are refined as well, at most `MAX_RIVALS`."""
 MAX_RIVALS = 3
 
-HEADING_STEP_DEG = 6.0
-LOG_SCALE_STEP = 0.09
-"""Fine search: first steps in heading and in log scale."""
-
 REFINE_CELLS = 4
 
 
-class FeatureMap(Protocol):
-    """The part of a map pack that alignment reads."""
+@dataclass(frozen=True)
+class Peak:
+    """A place after refinement.
 
-    spec: ImageSpec
-    frame: LocalFrame
-    feature_mean: Float32
-    feature_std: Float32
+    Attributes:
+        mode: the place.
+        spread: float64 [4, 4] over (east m, north m, heading deg, log scale): times the relative
+            noise (s / p)² it is the covariance, see `refine`.
+        width_m: distance at which the peak has fallen by its half, from its curvature.
+        agreement: share of the photo's cells that find their best match there, see `verify`.
+    """
 
-    def features(
-        self, x0_cell: int, y0_cell: int, width: int, height: int
-    ) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
-        """Quantised descriptors and validity of cells, see `MapPack.features`."""
-        ...
+    mode: Mode
+    spread: Float64
+    width_m: float
+    agreement: float
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Alignment:
         trials: how many places and hypotheses were compared.
         width_m: distance at which the peak has fallen by its half, from its curvature.
         heatmap: the block around the best mode.
+        spread, agreement: of the best place, see `Peak`.
     """
 
     best: Mode
@@ -78,6 +80,31 @@ class Alignment:
     trials: int
     width_m: float
     heatmap: Heatmap
+    spread: Float64
+    agreement: float
+
+    @property
+    def relative_noise(self) -> float:
+        """Standard deviation of the noise as a share of the peak, s / p."""
+        return self.noise_std / max(self.best.strength, 1e-3)
+
+    @property
+    def covariance(self) -> Float64:
+        """float64 [2, 2], m²: of the position (east, north) if it is right, from noise alone.
+
+        `confidence.covariance_m2` adds what noise does not tell.
+        """
+        return self.spread[:2, :2] * self.relative_noise**2
+
+    @property
+    def heading_sigma_deg(self) -> float:
+        """One standard deviation of the heading if the place is right, from noise alone."""
+        return math.sqrt(self.spread[2, 2]) * self.relative_noise
+
+    @property
+    def log_scale_sigma(self) -> float:
+        """One standard deviation of the height's logarithm, from noise alone."""
+        return math.sqrt(self.spread[3, 3]) * self.relative_noise
 
 
 class Aligner:
@@ -104,100 +131,107 @@ class Aligner:
         # Places are compared at the corners of cells, of which a small prior may hold none.
         self._prior = None if prior is None else prior.dilated(feature_map.spec.cell_m)
 
-    def align(self, views: Sequence[GroundView], areas: Sequence[Box]) -> Alignment | None:
+    def align(
+        self,
+        views: Sequence[GroundView],
+        areas: Sequence[Box],
+        coarse: CoarseMap | None = None,
+    ) -> Alignment | None:
         """The best place for the photo's visible centre within `areas`.
 
         Args:
             views: hypotheses, each of which shows ground.
             areas: boxes of the map's frame in which to look.
+            coarse: the same map, pooled, which tells where in the areas to look closely, and
+                under which views; everywhere and under all when `None`.
 
         Returns:
             `None` when the map holds no data there.
         """
-        templates = self._templates(views)
-        scan = Scan()
-        for block in blocks(areas, self._map.spec.cell_m):
-            scan.add(self._correlate(block, views, templates), views)
+        scan = self._scan(views, areas, coarse)
         if not scan.modes:
             return None
-        rivals = [m for m in scan.modes if m.strength >= RIVAL_SHARE * scan.modes[0].strength]
+        highest = scan.modes[0].strength  # below 0 for noise, of which every share is higher
+        rivals = [m for m in scan.modes if m.strength >= min(highest, RIVAL_SHARE * highest)]
         refined = [self._refine(mode) for mode in rivals[:MAX_RIVALS]]
-        winner, width_m = max(refined, key=lambda pair: pair[0].strength)
-        others = [mode for mode, _ in refined] + scan.modes[len(refined) :]
+        winner = max(refined, key=lambda peak: peak.mode.strength)
+        others = [peak.mode for peak in refined] + scan.modes[len(refined) :]
         second = max(
-            (m.strength for m in others if m.distance_m(winner) > MODE_DISTANCE_M),
+            (m.strength for m in others if m.distance_m(winner.mode) > MODE_DISTANCE_M),
             default=-math.inf,
         )
         mean, std = scan.noise()
         return Alignment(
-            winner, second, mean, std, scan.trials, width_m, scan.heatmap_around(winner)
+            best=winner.mode,
+            second=second,
+            noise_mean=mean,
+            noise_std=std,
+            trials=scan.trials,
+            width_m=winner.width_m,
+            heatmap=scan.heatmap_around(winner.mode),
+            spread=winner.spread,
+            agreement=winner.agreement,
         )
 
-    def _templates(self, views: Sequence[GroundView]) -> list[Template]:
-        patches = [template_patch(self._image, view, self._map.spec) for view in views]
-        return make_templates(patches, self._encoder, self._statistics)
+    def _scan(
+        self, views: Sequence[GroundView], areas: Sequence[Box], coarse: CoarseMap | None
+    ) -> Scan:
+        """Compares every view, on flat ground, with every place."""
+        templates = view_templates(self._image, views, self._encoder, self._statistics)
+        if coarse is not None:
+            places = coarse.places(
+                templates, areas, lambda number, b: self._allowed(b, aimed_at(views[number]))
+            )
+            areas = [place.box for place in places]
+            promising = sorted({place.number for place in places})
+            views = [views[number] for number in promising]
+            templates = [templates[number] for number in promising]
+        weights = np.array([_weight(t) for t in templates], dtype=np.float32)
+        margin = max((max(t.valid.shape) for t in templates), default=0) // 2
+        scan = Scan()
+        for block in blocks(areas, self._map.spec.cell_m):
+            window = open_window(self._map, self._statistics, block, margin)
+            values = np.stack([window.correlate(template) for template in templates])
+            allowed = np.stack([self._allowed(block, aimed_at(view)) for view in views])
+            scan.add(Scores(values, allowed, weights, block), views)
+        return scan
 
-    def _correlate(
-        self, block: Block, views: Sequence[GroundView], templates: Sequence[Template]
-    ) -> Scores:
-        """Scores of every template at every corner of the block."""
-        margin = max(max(t.valid.shape) for t in templates) // 2
-        features, valid = self._map.features(
-            block.x0 - margin,
-            block.y0 - margin,
-            block.width + 2 * margin,
-            block.height + 2 * margin,
-        )
-        inner = (slice(margin, margin + block.height + 1), slice(margin, margin + block.width + 1))
-        cells = self._statistics.unit(features * np.float32(FEATURE_STEP), valid)
-        shape = (len(templates), block.height + 1, block.width + 1)
-        values = np.full(shape, -1.0, dtype=np.float32)
-        allowed = np.empty(shape, dtype=np.bool_)
-        spectrum = MapSpectrum(cells, valid, 2 * margin) if valid.any() else None
-        for number, (view, template) in enumerate(zip(views, templates, strict=True)):
-            allowed[number] = self._allowed(block, view)
-            if spectrum is not None:
-                values[number] = spectrum.correlate(template)[inner]
-        return Scores(values, allowed, _weights(templates), block)
-
-    def _allowed(self, block: Block, view: GroundView) -> NDArray[np.bool_]:
-        """Corners at which the camera would stand inside the prior."""
+    def _allowed(self, block: Block, centre: tuple[float, float]) -> NDArray[np.bool_]:
+        """Corners at which the camera, `centre` metres off, would stand inside the prior."""
         x, y = block.corners()
         if self._prior is None:
             return np.ones((len(y), len(x)), dtype=np.bool_)
-        centre = aimed_at(view)
         grid_x, grid_y = np.meshgrid(x - centre[0], y - centre[1])
         return self._prior.contains(self._map.frame, grid_x, grid_y)
 
-    def _refine(self, mode: Mode) -> tuple[Mode, float]:
-        """Climbs heading and scale, then interpolates between cells; also the peak's width."""
+    def _refine(self, mode: Mode) -> Peak:
+        """The joint optimum around a mode, over the map's relief where that is known."""
+        spec, block = self._map.spec, self._block_around(mode)
+        margin = math.ceil(MAX_SIDE_M / 2 / spec.cell_m) + REACH_CELLS
+        window = open_window(self._map, self._statistics, block, margin)
+        templates: list[Template] = []
 
-        def turned(angle_deg: float) -> GroundView:
-            return replace(mode.view, heading_deg=mode.view.heading_deg + angle_deg)
+        def measure(views: Sequence[GroundView], offset_m: tuple[float, float]) -> Float32:
+            patches = [
+                template_patch(
+                    self._image, view, spec, self._map.surface, _camera(mode, view), offset_m
+                )
+                for view in views
+            ]
+            # The last ones stay, to be verified.
+            templates[:] = make_templates(patches, self._encoder, self._statistics)
+            scores = [window.correlate(template) for template in templates]
+            allowed = [self._allowed(block, aimed_at(view)) for view in views]
+            return np.where(np.stack(allowed), np.stack(scores), np.float32(-1.0))
 
-        heading = climb(lambda steps: self._peaks(map(turned, steps), mode), HEADING_STEP_DEG)
-        straight = turned(heading)
-
-        def scaled(log_scale: float) -> GroundView:
-            return replace(straight, agl_m=straight.agl_m * math.exp(log_scale))
-
-        log_scale = climb(lambda steps: self._peaks(map(scaled, steps), mode), LOG_SCALE_STEP)
-        return self._peak_at(scaled(log_scale), mode)
-
-    def _peaks(self, views: Iterator[GroundView], near: Mode) -> list[float]:
-        chosen = list(views)
-        scores = self._correlate(self._block_around(near), chosen, self._templates(chosen))
-        return [float(value.max()) for value in np.where(scores.open, scores.values, -1.0)]
-
-    def _peak_at(self, view: GroundView, near: Mode) -> tuple[Mode, float]:
-        scores = self._correlate(self._block_around(near), [view], self._templates([view]))
-        values = np.where(scores.open[0], scores.values[0], np.float32(-1.0))
-        row, column, score, width_cells = interpolate(values)
-        cell_m = self._map.spec.cell_m
-        left, top = scores.block.x0 * cell_m, (scores.block.y0 + scores.block.height) * cell_m
-        strength = score * float(scores.weights[0])
-        mode = Mode(left + column * cell_m, top - row * cell_m, score, strength, view)
-        return mode, width_cells * cell_m
+        found = refine(mode.view, measure, spec.cell_m)
+        x_m = (block.x0 + found.column) * spec.cell_m
+        y_m = (block.y0 + block.height - found.row) * spec.cell_m
+        strength = found.score * _weight(templates[-1])
+        best = Mode(x_m, y_m, found.score, strength, found.view)
+        row, column = (corner + window.margin for corner in found.corner)
+        agreed = agreement(templates[-1], window.cells, window.valid, row, column)
+        return Peak(best, found.spread, found.width_m, agreed)
 
     def _block_around(self, mode: Mode) -> Block:
         cell_m = self._map.spec.cell_m
@@ -206,5 +240,12 @@ class Aligner:
         return Block(x - REFINE_CELLS, y - REFINE_CELLS, side, side, cell_m)
 
 
-def _weights(templates: Sequence[Template]) -> Float32:
-    return np.sqrt(np.array([t.valid.sum() for t in templates], dtype=np.float32))
+def _camera(mode: Mode, view: GroundView) -> tuple[float, float]:
+    """The point below the camera if a view of this photo shows the mode's place, x and y."""
+    east, north = aimed_at(view)
+    return mode.x_m - east, mode.y_m - north
+
+
+def _weight(template: Template) -> float:
+    """√cells: score times this is the strength of a mode."""
+    return math.sqrt(float(template.valid.sum()))

@@ -5,67 +5,110 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from mobilegeo.camera import GroundView
 from mobilegeo.fix import Candidate, Fix
 from mobilegeo.locate import confidence
 from mobilegeo.locate.align import Alignment
-from mobilegeo.locate.hypotheses import Hypotheses
+from mobilegeo.locate.calibration import AlignedCalibration
+from mobilegeo.locate.local_features import CONFIRMED_ODDS, Verification
 from mobilegeo.locate.records import Prepared
 from mobilegeo.locate.retrieve import Match
 from mobilegeo.locate.template import aimed_at
 from mobilegeo.maps.pack import MapPack
-from mobilegeo.photo import Photo
 
 
-def aligned_fix(pack: MapPack, prepared: Prepared, alignment: Alignment | None) -> Fix:
-    """The answer that an alignment gives."""
-    photo, known = prepared.photo, prepared.known
+def aligned_fix(
+    pack: MapPack,
+    prepared: Prepared,
+    alignment: Alignment | None,
+    verification: Verification | None = None,
+) -> Fix:
+    """The answer that an alignment gives, and what local features say of it if asked."""
+    source = prepared.photo.source
     if alignment is None:
         reason = "the map holds no data where the photo can have been taken"
-        return Fix(photo.source, "no_fix", method="aligned", reason=reason)
-    best = alignment.best
+        return Fix(source, "no_fix", method="aligned", reason=reason)
+    best, constants = alignment.best, prepared.calibration.aligned
     fix = Fix(
-        photo.source,
+        source,
         "fix",
-        confidence=confidence.probability(alignment),
+        confidence=_confidence(alignment, constants, verification),
         method="aligned",
-        details={
-            "peak": best.score,
-            "excess": confidence.excess(alignment),
-            "margin": confidence.margin(alignment),
-            "agl_m": best.view.agl_m,
-        },
+        details=_details(alignment, constants) | _verified(verification),
     )
-    if fix.confidence < confidence.ALIGNED.accept:
+    if fix.confidence < constants.accept:
         return replace(fix, status="no_fix", reason=_doubt(prepared))
-    fix = _placed(pack, fix, photo, known, (best.x_m, best.y_m), best.view)
-    return replace(fix, sigma_m=confidence.sigma_m(alignment))
+    fix = _placed(pack, fix, prepared, (best.x_m, best.y_m), best.view)
+    if verification is not None and verification.contradicts:
+        remark = f"local features agree on a place {verification.offset_m:.0f} m away"
+        fix = replace(fix, reason="; ".join(filter(None, [fix.reason, remark])))
+    return replace(fix, sigma_m=confidence.sigma_m(alignment, constants))
+
+
+def _confidence(
+    alignment: Alignment, constants: AlignedCalibration, verification: Verification | None
+) -> float:
+    """Probability that the place is right; only ever raised by a verification."""
+    probability = confidence.probability(alignment, constants)
+    if verification is None or not verification.confirms:
+        return probability
+    return CONFIRMED_ODDS * probability / (1 + (CONFIRMED_ODDS - 1) * probability)
+
+
+def _verified(verification: Verification | None) -> dict[str, float]:
+    """What is told of a verification; no distance where local features found no place."""
+    if verification is None:
+        return {}
+    told: dict[str, float] = {"verify_inliers": verification.inliers}
+    if verification.inliers:
+        told["verify_offset_m"] = verification.offset_m
+    return told
+
+
+def _details(alignment: Alignment, constants: AlignedCalibration) -> dict[str, float]:
+    """Evidence and spreads for the curious; see `Alignment` and `confidence`."""
+    covariance = confidence.covariance_m2(alignment, constants)
+    east_m, north_m = np.sqrt(np.diag(covariance))
+    return {
+        "peak": alignment.best.score,
+        "excess": confidence.excess(alignment),
+        "margin": confidence.margin(alignment),
+        "agreement": alignment.agreement,
+        "agl_m": alignment.best.view.agl_m,
+        "agl_relative_sigma": alignment.log_scale_sigma,
+        "heading_sigma_deg": confidence.heading_sigma_deg(alignment, constants),
+        "sigma_east_m": float(east_m),
+        "sigma_north_m": float(north_m),
+        "correlation_east_north": float(covariance[0, 1] / (east_m * north_m)),
+    }
 
 
 def retrieved_fix(pack: MapPack, prepared: Prepared, matches: Sequence[Match]) -> Fix:
     """The answer that tiles alone give."""
-    photo, known = prepared.photo, prepared.known
-    answer = confidence.retrieval_answer(matches, pack.tiles)
-    fix = Fix(photo.source, "fix", confidence=answer.probability, method="retrieval")
-    if fix.confidence < confidence.RETRIEVED.accept:
+    constants = prepared.calibration.retrieved
+    answer = confidence.retrieval_answer(matches, pack.tiles, constants)
+    source = prepared.photo.source
+    fix = Fix(source, "fix", confidence=answer.probability, method="retrieval")
+    if fix.confidence < constants.accept:
         return replace(fix, status="no_fix", reason=_doubt(prepared))
-    fix = _placed(pack, fix, photo, known, (answer.x_m, answer.y_m), matches[0].view)
+    fix = _placed(pack, fix, prepared, (answer.x_m, answer.y_m), matches[0].view)
     return replace(fix, sigma_m=answer.sigma_m)
 
 
 def _placed(
     pack: MapPack,
     fix: Fix,
-    photo: Photo,
-    known: Hypotheses,
+    prepared: Prepared,
     place: tuple[float, float],
     view: GroundView,
 ) -> Fix:
     """The fix with its position and heading, and the camera's where the pose is known."""
-    frame = pack.frame
+    frame, photo = pack.frame, prepared.photo
     point = frame.point(*place)
     heading = (view.heading_deg + frame.convergence_deg(point)) % 360.0
-    remarks = [*known.assumed, *photo.notes]
+    remarks = [*prepared.known.assumed, *photo.notes, *prepared.calibration.remarks]
     if view.centre_ground is None:
         remarks.append("the image centre shows no ground: the middle of the visible ground")
     fix = replace(fix, lat=point.lat, lon=point.lon, heading_deg=heading, reason="; ".join(remarks))
@@ -94,7 +137,8 @@ def candidates(pack: MapPack, matches: Sequence[Match]) -> tuple[Candidate, ...]
 def _doubt(prepared: Prepared) -> str:
     known = prepared.known
     where = "on the map" if prepared.prior is None else "on the map where the drone can be"
-    reason = f"nothing {where} matches the photo clearly; it may have been taken elsewhere"
+    doubt = f"nothing {where} matches the photo clearly; it may have been taken elsewhere"
+    reason = "; ".join([doubt, *prepared.calibration.remarks])
     unknown = [
         option
         for option, is_known in (

@@ -1,10 +1,12 @@
 """How sure an answer is: the probability that it is right, and its spread in metres.
 
-After alignment, two figures decide whether a fix is right: the peak itself, a cosine, and its
+After alignment, three figures decide whether a fix is right, in a logistic regression: the peak
+itself, a cosine; its
 
     margin m = (peak − rival) / peak,
 
-where the rival is the best other place, or what chance gives, whichever is higher. Repeated
+where the rival is the best other place, or what chance gives, whichever is higher; and the
+agreement of the photo's cells, each asked alone (`verify`), which decides most. Repeated
 structures (rows of equal houses) have a high peak and no margin. Rivals are compared by strength,
 score · √cells, so that templates of unlike size can be compared. The highest of n independent
 normal values lies near
@@ -13,11 +15,11 @@ normal values lies near
 
 with n a quarter of the places and hypotheses compared, as neighbours are correlated: the margin
 shrinks as the map and the number of hypotheses grow, as it should. `excess`, (peak − c) / std, is
-reported as well; it added nothing to these two (`docs/results/calibration.md`).
+reported as well; it added nothing to these (`docs/results/calibration.md`).
 
-The spread follows from the peak's shape as for any matched filter: a peak of height p and width w
-in noise of standard deviation s is displaced by about w · s / p along each axis; what the noise
-does not tell (relief, the map's own georeference) adds a floor.
+The spread follows from the peak's shape (`refine`): noise explains a covariance, of which the
+regression on known errors takes `spread²` times, and what noise does not tell (relief, the map's
+own georeference) adds a floor.
 
 After retrieval alone, the best score and its lead over the best tile elsewhere decide, and the
 position is the mean of the tiles around the best, weighted by their scores.
@@ -33,30 +35,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilegeo.locate.align import Alignment
+from mobilegeo.locate.calibration import AlignedCalibration, RetrievedCalibration
 from mobilegeo.locate.retrieve import Match
 from mobilegeo.maps.tiletable import TileTable
 
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """Constants fitted by `benchmarks/calibrate.py` on photos whose position is known.
-
-    Attributes:
-        bias, peak, margin: of the logistic regression.
-        accept: fixes below this probability are withheld.
-        spread: factor on w · s / p.
-        floor_m: standard deviation that remains for a perfect peak, metres along each axis.
-    """
-
-    bias: float
-    peak: float
-    margin: float
-    accept: float
-    spread: float
-    floor_m: float
-
-
-ALIGNED = Calibration(bias=-7.8, peak=16.6, margin=8.9, accept=0.3, spread=1.1, floor_m=1.4)
+Float64 = NDArray[np.float64]
 
 
 def chance(alignment: Alignment) -> float:
@@ -76,40 +59,32 @@ def margin(alignment: Alignment) -> float:
     return min(1.0, max(0.0, (peak - second) / peak)) if peak > 0 else 0.0
 
 
-def probability(alignment: Alignment, calibration: Calibration = ALIGNED) -> float:
+def probability(alignment: Alignment, calibration: AlignedCalibration) -> float:
     """Probability that the best place is the right one, 0 … 1."""
     c = calibration
-    return logistic(c.bias + c.peak * alignment.best.score + c.margin * margin(alignment))
+    return logistic(
+        c.bias
+        + c.peak * alignment.best.score
+        + c.margin * margin(alignment)
+        + c.agreement * alignment.agreement
+    )
 
 
-def sigma_m(alignment: Alignment, calibration: Calibration = ALIGNED) -> float:
-    """One standard deviation of the position along each axis, metres, if it is right."""
-    relative_noise = alignment.noise_std / max(alignment.best.strength, 1e-3)
-    return math.hypot(calibration.floor_m, calibration.spread * alignment.width_m * relative_noise)
+def covariance_m2(alignment: Alignment, calibration: AlignedCalibration) -> Float64:
+    """Covariance of the position (east, north) if it is right, float64 [2, 2], m²."""
+    c = calibration
+    return c.spread**2 * alignment.covariance + c.floor_m**2 * np.eye(2)
 
 
-@dataclass(frozen=True, slots=True)
-class RetrievalCalibration:
-    """Constants fitted by `benchmarks/calibrate.py` for answers without alignment.
-
-    Attributes:
-        bias, score, lead: of the logistic regression on the best score and its lead.
-        accept: fixes below this probability are withheld.
-        sharpness: weights of neighbouring tiles are exp(sharpness · score).
-        spread: standard deviation along each axis as a share of the footprint.
-    """
-
-    bias: float
-    score: float
-    lead: float
-    accept: float
-    sharpness: float
-    spread: float
+def sigma_m(alignment: Alignment, calibration: AlignedCalibration) -> float:
+    """One standard deviation of the position, metres, root mean square over both axes."""
+    return math.sqrt(float(np.trace(covariance_m2(alignment, calibration))) / 2)
 
 
-RETRIEVED = RetrievalCalibration(
-    bias=-9.2, score=13.3, lead=18.5, accept=0.05, sharpness=20.0, spread=0.07
-)
+def heading_sigma_deg(alignment: Alignment, calibration: AlignedCalibration) -> float:
+    """One standard deviation of the heading if the place is right, degrees."""
+    c = calibration
+    return math.hypot(c.heading_floor_deg, c.heading_spread * alignment.heading_sigma_deg)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +104,7 @@ class RetrievalAnswer:
 
 
 def retrieval_answer(
-    matches: Sequence[Match], tiles: TileTable, calibration: RetrievalCalibration = RETRIEVED
+    matches: Sequence[Match], tiles: TileTable, calibration: RetrievedCalibration
 ) -> RetrievalAnswer:
     """Turns the best tiles, best first and at least one, into a position."""
     c = calibration

@@ -6,19 +6,24 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mobilegeo.camera import Pose
 from mobilegeo.encoder import Encoder, load_encoder
+from mobilegeo.errors import PackError
 from mobilegeo.fix import Fix
 from mobilegeo.geo import wrap_deg
 from mobilegeo.index import ExactIndex, TileIndex
 from mobilegeo.locate import retrieve
 from mobilegeo.locate.align import Aligner, Alignment
 from mobilegeo.locate.answers import aligned_fix, candidates, retrieved_fix
+from mobilegeo.locate.calibration import calibration_for
+from mobilegeo.locate.coarse import CoarseMap
 from mobilegeo.locate.hypotheses import Hypotheses, hypotheses
+from mobilegeo.locate.local_features import Verification, verify_alignment
 from mobilegeo.locate.obstacles import Obstacle, nothing_to_match, own_prior, usable
 from mobilegeo.locate.prior import Box, BoxPrior, Prior
 from mobilegeo.locate.records import Options, Prepared, Trace
@@ -28,9 +33,13 @@ from mobilegeo.maps.pack import MapPack
 from mobilegeo.metadata.telemetry import Telemetry
 from mobilegeo.photo import Photo, read_photo
 
-MAX_SCORES = 2_000_000
-"""Places times hypotheses that are compared in full, about five seconds on two cores; beyond that
-alignment looks only around the best tiles."""
+MAX_SCORES = 500_000
+"""Places times hypotheses that are compared one by one, about a second on two cores; beyond that
+the pooled map tells first where to look."""
+
+MAX_COARSE_SCORES = 150_000_000
+"""The same for the pooled map, about ten seconds, so that 30 km² are searched with neither heading
+nor height known; beyond that alignment looks around the best tiles, which finds less."""
 
 ALIGNED_CANDIDATES = 12
 """Tiles around which alignment looks then."""
@@ -52,7 +61,7 @@ class Localizer:
         options: how to locate.
 
     Raises:
-        PackError: the pack was made with another encoder.
+        PackError: the pack was made with another encoder, or holds no imagery to verify with.
     """
 
     def __init__(
@@ -62,6 +71,13 @@ class Localizer:
         self.encoder = encoder if encoder is not None else load_encoder()
         pack.require(self.encoder)
         self.options = options or Options()
+        if self.options.verify and pack.imagery is None:
+            raise PackError(
+                pack.path,
+                "holds no imagery with which a place could be verified",
+                "build it again with `mobilegeo map build --imagery`, or leave out --verify",
+            )
+        self._calibration = calibration_for(self.encoder)
         self._index: TileIndex = ExactIndex(pack.vectors)
 
     def locate(
@@ -99,8 +115,20 @@ class Localizer:
         timing = watch.milliseconds()
         return replace(trace, photo=photo, fix=replace(trace.fix, timing_ms=timing))
 
-    def prepare(self, photo: Photo, prior: Prior | None, watch: Stopwatch) -> Prepared:
+    def prepare(
+        self,
+        photo: Photo,
+        prior: Prior | None,
+        watch: Stopwatch,
+        footprint_m: float | None = None,
+    ) -> Prepared:
         """Normalises and embeds a photo under every hypothesis.
+
+        Args:
+            photo: the photo.
+            prior: where its camera can be, over the options' prior.
+            watch: times the stages.
+            footprint_m: of the tiles to compare with; what suits each hypothesis when `None`.
 
         Raises:
             Obstacle: the photo cannot be located at all.
@@ -112,11 +140,11 @@ class Localizer:
             photo, self.pack, _reach_m(known), ignore_gps=self.options.ignore_gps
         )
         with watch.stage("normalise"):
-            queries = retrieve.make_queries(photo.image, known.views, self.pack)
+            queries = retrieve.make_queries(photo.image, known.views, self.pack, footprint_m)
             nothing_to_match(queries)
         with watch.stage("encode"):
             embeddings = retrieve.embed_queries(queries, self.encoder)
-        return Prepared(photo, known, prior, tuple(queries), embeddings)
+        return Prepared(photo, known, prior, tuple(queries), embeddings, self._calibration)
 
     def _pose(self, photo: Photo, prior: Prior | None) -> Pose:
         """The photo's pose in the map's frame, whose north turns from true north."""
@@ -155,15 +183,23 @@ class Localizer:
         except Obstacle as obstacle:
             return Trace(Fix(photo.source, "no_fix", reason=obstacle.reason))
         query = next(q for q in prepared.queries if q.view == matches[0].view)
-        alignment = None
+        alignment = verification = None
         if self.options.retrieval_only:
             fix = retrieved_fix(self.pack, prepared, matches)
         else:
             with watch.stage("align"):
                 alignment = self.align(prepared, matches)
-            fix = aligned_fix(self.pack, prepared, alignment)
+            with watch.stage("verify"):
+                verification = self.verify(prepared, alignment)
+            fix = aligned_fix(self.pack, prepared, alignment, verification)
         fix = replace(fix, candidates=candidates(self.pack, matches[: self.options.top]))
-        return Trace(fix, query=query, matches=matches[: self.options.top], alignment=alignment)
+        return Trace(
+            fix,
+            query=query,
+            matches=matches[: self.options.top],
+            alignment=alignment,
+            verification=verification,
+        )
 
     def align(self, prepared: Prepared, matches: Sequence[retrieve.Match]) -> Alignment | None:
         """Aligns a photo with all of the map it can lie on, or around its best tiles.
@@ -179,11 +215,26 @@ class Localizer:
         scores = math.ceil(area.area_m2 / self.pack.spec.cell_m**2) * len(known.views)
         if scores <= MAX_SCORES:
             return aligner.align(known.views, [area])
-        near = matches[:ALIGNED_CANDIDATES]
-        views = tuple(dict.fromkeys(match.view for match in near))
-        found = aligner.align(views, self._windows(near))
-        # Retrieval has looked at all of the rest: chance had as many trials as a full comparison.
+        if scores <= MAX_COARSE_SCORES:
+            found = aligner.align(known.views, [area], self._coarse)
+        else:
+            near = matches[:ALIGNED_CANDIDATES]
+            views = tuple(dict.fromkeys(match.view for match in near))
+            found = aligner.align(views, self._windows(near))
+        # All of the rest was looked at before: chance had as many trials as a full comparison.
         return None if found is None else replace(found, trials=scores)
+
+    def verify(self, prepared: Prepared, alignment: Alignment | None) -> Verification | None:
+        """What local features say of an aligned place, where the options ask for it."""
+        if not self.options.verify or alignment is None or self.pack.imagery is None:
+            return None
+        image = prepared.photo.image
+        return verify_alignment(image, alignment.best, self.pack, self.pack.imagery)
+
+    @cached_property
+    def _coarse(self) -> CoarseMap:
+        """The map, pooled; made when first needed, as a small prior does without."""
+        return CoarseMap(self.pack)
 
     def _search_area(self, known: Hypotheses, prior: Prior | None) -> Box | None:
         """Where visible centres can lie: on the map and, for any view, in reach of the prior."""

@@ -20,9 +20,11 @@ class GroundPatch:
 
     Attributes:
         image: uint8 [S, S, 3] RGB; 0 where the photo does not reach.
-        valid: bool [S, S], where it does.
+        valid: bool [S, S], where it shows the ground.
         gsd_m: metres a pixel.
         east_m, north_m: the patch's centre relative to the point below the camera.
+        hidden: bool [S, S], ground behind something nearer, where the image is painted in from
+            around; `None` when nothing is known of that.
     """
 
     image: NDArray[np.uint8]
@@ -30,6 +32,12 @@ class GroundPatch:
     gsd_m: float
     east_m: float
     north_m: float
+    hidden: NDArray[np.bool_] | None = None
+
+    @property
+    def coloured(self) -> NDArray[np.bool_]:
+        """Where the image holds a colour, seen or painted in, bool [S, S]."""
+        return self.valid if self.hidden is None else self.valid | self.hidden
 
     @property
     def coverage(self) -> float:
@@ -63,7 +71,7 @@ def project(
     view = view.resized(width, height)
     patch_to_ground = _patch_to_ground(gsd_m, size_px, centre)
     patch_to_image = view.ground_to_image @ patch_to_ground
-    image, shrink = _shrink_to(image, view, gsd_m)
+    image, shrink = shrink_to(image, view, gsd_m)
     to_pixels = np.diag([shrink[0], shrink[1], 1.0]) @ patch_to_image
     warped = cv2.warpPerspective(
         image,
@@ -86,7 +94,7 @@ def _patch_to_ground(
     )
 
 
-def _shrink_to(
+def shrink_to(
     image: NDArray[np.uint8], view: GroundView, gsd_m: float
 ) -> tuple[NDArray[np.uint8], tuple[float, float]]:
     """Averages a photo much finer than the patch down, as the warp itself only interpolates."""

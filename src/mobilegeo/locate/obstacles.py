@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mobilegeo.geo import distance_m
+from mobilegeo.geo import LatLon, distance_m
 from mobilegeo.locate.hypotheses import Hypotheses
 from mobilegeo.locate.prior import CirclePrior, Prior
 from mobilegeo.locate.retrieve import Query
@@ -19,7 +19,9 @@ OWN_GPS_RADIUS_M = 1000.0
 """How far the truth may lie from a GPS position whose spread is not told."""
 
 SPREADS = 4.0
-"""How many standard deviations a prior position is believed to."""
+MARGIN_M = 25.0
+"""A position is believed to so many standard deviations and metres: maps have errors of their own,
+which the best of receivers does not know."""
 
 MIN_COVERAGE = 0.2
 """Views that cover less of every footprint show too little ground."""
@@ -52,8 +54,7 @@ def own_prior(photo: Photo, pack: MapPack, reach_m: float, *, ignore_gps: bool) 
     position = photo.position(ignore_gps=ignore_gps)
     if position is None:
         return None
-    sigma_m = photo.telemetry.sigma_m
-    prior = CirclePrior(position, OWN_GPS_RADIUS_M if sigma_m is None else SPREADS * sigma_m)
+    prior = circle_around(position, photo.telemetry.sigma_m)
     away_m = distance_m(position, pack.bounds.nearest(position))
     if away_m > prior.radius_m + reach_m:
         raise Obstacle(
@@ -61,6 +62,13 @@ def own_prior(photo: Photo, pack: MapPack, reach_m: float, *, ignore_gps: bool) 
             "use --ignore-gps if it is not to be trusted"
         )
     return prior
+
+
+def circle_around(position: LatLon, sigma_m: float | None) -> CirclePrior:
+    """Where the camera can be, given a position and its spread along each axis, if that is told."""
+    if sigma_m is None:
+        return CirclePrior(position, OWN_GPS_RADIUS_M)
+    return CirclePrior(position, SPREADS * sigma_m + MARGIN_M)
 
 
 def usable(known: Hypotheses) -> Hypotheses:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mobilegeo.errors import UsageError
 from mobilegeo.fix import Fix
 from mobilegeo.locate.align import Alignment
+from mobilegeo.locate.calibration import Calibration
 from mobilegeo.locate.hypotheses import Hypotheses
+from mobilegeo.locate.local_features import Verification
 from mobilegeo.locate.prior import Prior
 from mobilegeo.locate.retrieve import Match, Query
 from mobilegeo.photo import Photo
@@ -24,12 +27,25 @@ class Options:
         retrieval_only: stop after retrieval, as the paper does.
         ignore_gps: do not use the photo's own GPS position, not even as a prior.
         prior: where the camera can be; overrides what the photo says of it.
+        verify: let local features have a second look at aligned places; needs a pack with imagery.
+
+    Raises:
+        UsageError: there is nothing to verify after retrieval alone.
     """
 
     top: int = 5
     retrieval_only: bool = False
     ignore_gps: bool = False
     prior: Prior | None = None
+    verify: bool = False
+
+    def __post_init__(self) -> None:
+        if self.verify and self.retrieval_only:
+            raise UsageError(
+                "--verify",
+                "has no aligned place to verify with --retrieval-only",
+                "leave one of them out",
+            )
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,7 @@ class Trace:
         query: the normalised photo that was embedded for the best tile.
         matches: the best tiles.
         alignment: outcome of the alignment.
+        verification: what local features say of it, where they were asked.
     """
 
     fix: Fix
@@ -49,6 +66,7 @@ class Trace:
     query: Query | None = None
     matches: tuple[Match, ...] = ()
     alignment: Alignment | None = None
+    verification: Verification | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +79,7 @@ class Prepared:
         prior: where its camera can be; anywhere when `None`.
         queries: the normalised photo under each hypothesis.
         embeddings: float32 [Q, D], of the queries.
+        calibration: of the encoder that will locate it.
     """
 
     photo: Photo
@@ -68,3 +87,4 @@ class Prepared:
     prior: Prior | None
     queries: tuple[Query, ...]
     embeddings: NDArray[np.float32]
+    calibration: Calibration

@@ -55,7 +55,10 @@ class Query:
 
 
 def make_queries(
-    image: NDArray[np.uint8], views: Sequence[GroundView], pack: MapPack
+    image: NDArray[np.uint8],
+    views: Sequence[GroundView],
+    pack: MapPack,
+    footprint_m: float | None = None,
 ) -> list[Query]:
     """Normalises a photo once for each view.
 
@@ -63,11 +66,11 @@ def make_queries(
         image: uint8 [H, W, 3] RGB.
         views: hypotheses that show ground.
         pack: gives the footprints and the encoder's input size.
+        footprint_m: one of the pack's, for all views; for each the one that suits it when `None`.
     """
+    footprints_m = pack.footprints_m if footprint_m is None else (footprint_m,)
     return [
-        query_at(
-            image, view, best_footprint(view, aimed_at(view), pack.footprints_m), pack.spec.size_px
-        )
+        query_at(image, view, best_footprint(view, aimed_at(view), footprints_m), pack.spec.size_px)
         for view in views
     ]
 

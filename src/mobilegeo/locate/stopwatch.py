@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-STAGES = ("read", "normalise", "encode", "search", "align")
+STAGES = ("read", "normalise", "encode", "search", "align", "verify")
 
 
 class Stopwatch:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilegeo.errors import PhotoError
+from mobilegeo.errors import PhotoError, UsageError
 from mobilegeo.fix import Fix
 from mobilegeo.locate import retrieve, views
 from mobilegeo.locate.answers import aligned_fix, retrieved_fix
@@ -20,11 +21,18 @@ from mobilegeo.locate.localizer import DECODE_SIDE_PX, Localizer
 from mobilegeo.locate.obstacles import Obstacle
 from mobilegeo.locate.records import Prepared, Trace
 from mobilegeo.locate.stopwatch import Stopwatch
+from mobilegeo.locate.views.agreement import agree, agreeing
+from mobilegeo.locate.views.sight import Choice, Sight, common_footprint, first_sight, known_before
 from mobilegeo.metadata.telemetry import Telemetry, TelemetryTable
 from mobilegeo.photo import read_photo
 
-AGREEMENT = 3.0
-"""Aligned views within this many standard deviations of the surest are averaged with it."""
+Read = TypeVar("Read")
+
+MAX_PHOTOS = 2000
+"""Photos of one place that are compared with each other, which takes N² numbers."""
+
+ENOUGH = 3
+"""No more views are aligned when so many have given fixes that agree."""
 
 
 @dataclass(frozen=True)
@@ -42,52 +50,147 @@ class View:
     embedding: NDArray[np.float32]
 
 
+@dataclass
+class _Outcome:
+    """What became of the photos.
+
+    Attributes:
+        errors: records of photos that cannot be read.
+        refused: file and reason of photos that show nothing to be located by.
+        encoded: how many photos went through the network.
+    """
+
+    errors: list[Trace] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    encoded: int = 0
+
+    def admit(self, file: Path, read: Callable[[], Read]) -> Read | None:
+        """What `read` gives, or `None` and a note of why it gives nothing."""
+        try:
+            return read()
+        except PhotoError as error:
+            self.errors.append(Trace(Fix(str(file), "error", reason=str(error))))
+        except Obstacle as obstacle:
+            self.refused.append(f"{file.name}: {obstacle.reason}")
+        return None
+
+
 def locate_together(
     localizer: Localizer,
     files: Sequence[Path],
     table: TelemetryTable,
     overrides: Telemetry,
+    choice: Choice | None = None,
 ) -> Iterator[Trace]:
     """Locates one place from all photos of it.
 
+    Every photo is looked at as a thumbnail; only those chosen are decoded in full and encoded.
+
     Args:
         localizer: the map.
-        files: photos of one place.
+        files: photos of one place, in the order taken.
         table: what a telemetry file says of them.
         overrides: what the user says of all of them, over the table.
+        choice: how many views to use, and which.
 
     Yields:
-        One answer for the place, under the name of its most informative photo; and before it, one
-        record with status `error` for each photo that cannot be read.
+        One answer for the place, under the name of its surest photo; and before it, one record
+        with status `error` for each photo that cannot be read.
+
+    Raises:
+        UsageError: there are more photos than `MAX_PHOTOS`.
     """
-    watch = Stopwatch()
-    prepared: list[Prepared] = []
-    obstacles: list[str] = []
+    if len(files) > MAX_PHOTOS:
+        raise UsageError(
+            f"{len(files)} photos",
+            f"more than {MAX_PHOTOS} of one place",
+            "give every n-th of them",
+        )
+    choice, watch, outcome = choice or Choice(), Stopwatch(), _Outcome()
+    sights = []
     for file in files:
-        known = overrides.over(table.lookup(file))
-        try:
-            with watch.stage("read"):
-                photo = read_photo(str(file), overrides=known, min_side_px=DECODE_SIDE_PX)
-            prepared.append(localizer.prepare(photo, None, watch))
-        except PhotoError as error:
-            yield Trace(Fix(str(file), "error", reason=str(error)))
-        except Obstacle as obstacle:
-            obstacles.append(f"{file.name}: {obstacle.reason}")
-    if not prepared:
-        if obstacles:
-            yield Trace(Fix(str(files[0]), "no_fix", reason="; ".join(obstacles)))
-        return
-    trace = _fused(localizer, prepared, watch)
-    yield replace(trace, fix=replace(trace.fix, timing_ms=watch.milliseconds()))
+        given = overrides.over(table.lookup(file))
+        with watch.stage("read"):
+            sight = outcome.admit(
+                file, partial(first_sight, file, given, localizer.pack.footprints_m)
+            )
+        if sight is not None:
+            sights.append(sight)
+    prepared, weights = _prepare_chosen(localizer, sights, choice, watch, outcome)
+    yield from outcome.errors
+    if prepared:
+        trace = _fused(localizer, prepared, weights, watch)
+        yield replace(trace, fix=_accounted(trace.fix, prepared, len(files), outcome, watch))
+    elif outcome.refused:
+        fix = Fix(str(files[0]), "no_fix", reason="; ".join(outcome.refused))
+        yield Trace(replace(fix, timing_ms=watch.milliseconds()))
 
 
-def _fused(localizer: Localizer, prepared: Sequence[Prepared], watch: Stopwatch) -> Trace:
-    candidates = _best_views(localizer, prepared)
-    embeddings = np.stack([view.embedding for view in candidates])
-    weights = views.importance(embeddings)
-    chosen = views.select(weights, _distances(candidates, embeddings))
-    lead = candidates[chosen[0]]
-    fused = views.fuse(embeddings[chosen], weights[chosen])
+def _accounted(
+    fix: Fix, prepared: Sequence[Prepared], photos: int, outcome: _Outcome, watch: Stopwatch
+) -> Fix:
+    """The fix with the number of photos, of those encoded and of those used."""
+    names = ", ".join(Path(item.photo.source).name for item in prepared)
+    used = f"{len(prepared)} of {photos} views used: {names}"
+    counts = {"photos": photos, "encoded": outcome.encoded, "used": len(prepared)}
+    return replace(
+        fix,
+        reason="; ".join(filter(None, [fix.reason, used])),
+        details=fix.details | counts,
+        timing_ms=watch.milliseconds(),
+    )
+
+
+def _prepare_chosen(
+    localizer: Localizer,
+    sights: Sequence[Sight],
+    choice: Choice,
+    watch: Stopwatch,
+    outcome: _Outcome,
+) -> tuple[list[Prepared], views.Float64]:
+    """The chosen photos, decoded and encoded, and their importance.
+
+    Where a photo fails, it is chosen anew without it.
+    """
+    pool, ready = list(sights), dict[int, Prepared]()
+    while pool:
+        with watch.stage("normalise"):
+            known = known_before(pool)
+            picked = choice.of(known)
+        footprint_m = common_footprint(pool)
+        failed = []
+        for number in picked:
+            sight = pool[number]
+            if id(sight) not in ready:
+                item = outcome.admit(
+                    sight.file, partial(_prepare, localizer, sight, footprint_m, watch)
+                )
+                if item is None:
+                    failed.append(number)
+                else:
+                    ready[id(sight)] = item
+        outcome.encoded = len(ready)
+        if not failed:
+            chosen = [ready[id(pool[number])] for number in picked]
+            return chosen, known.importance[picked]
+        pool = [sight for number, sight in enumerate(pool) if number not in failed]
+    return [], np.zeros(0)
+
+
+def _prepare(localizer: Localizer, sight: Sight, footprint_m: float, watch: Stopwatch) -> Prepared:
+    with watch.stage("read"):
+        photo = read_photo(str(sight.file), overrides=sight.given, min_side_px=DECODE_SIDE_PX)
+    # Where the scale is searched over, each hypothesis has a footprint of its own.
+    return localizer.prepare(photo, None, watch, footprint_m if sight.certain else None)
+
+
+def _fused(
+    localizer: Localizer, prepared: Sequence[Prepared], weights: views.Float64, watch: Stopwatch
+) -> Trace:
+    """The answer of the chosen views, the first of which leads."""
+    chosen = _best_views(localizer, prepared)
+    lead = chosen[0]
+    fused = views.fuse(np.stack([view.embedding for view in chosen]), weights)
     try:
         with watch.stage("search"):
             matches = localizer.search([lead.query], fused[None], lead.prepared.prior)
@@ -97,18 +200,11 @@ def _fused(localizer: Localizer, prepared: Sequence[Prepared], watch: Stopwatch)
         fix = retrieved_fix(localizer.pack, lead.prepared, matches)
     else:
         with watch.stage("align"):
-            fixes = [_aligned(localizer, candidates[number]) for number in chosen]
-        fix = agree(fixes)
+            fix = _aligned_together(localizer, chosen)
     top = matches[: localizer.options.top]
-    names = ", ".join(Path(candidates[n].prepared.photo.source).name for n in chosen)
-    reason = f"{len(chosen)} of {len(prepared)} views used: {names}"
-    fix = replace(
-        fix,
-        photo=lead.prepared.photo.source,
-        reason="; ".join(filter(None, [fix.reason, reason])),
-        candidates=candidates_of(localizer.pack, top),
-    )
-    return Trace(fix, photo=lead.prepared.photo, query=lead.query, matches=top)
+    fix = replace(fix, candidates=candidates_of(localizer.pack, top))
+    shown = next(view for view in chosen if view.prepared.photo.source == fix.photo)
+    return Trace(fix, photo=shown.prepared.photo, query=shown.query, matches=top)
 
 
 def _best_views(localizer: Localizer, prepared: Sequence[Prepared]) -> list[View]:
@@ -137,14 +233,15 @@ def _best_query(localizer: Localizer, item: Prepared) -> tuple[retrieve.Query, N
     return item.queries[number], item.embeddings[number]
 
 
-def _distances(candidates: Sequence[View], embeddings: NDArray[np.float32]) -> views.Float64:
-    """By pose where every photo's is known, else by what they show."""
-    poses = [view.prepared.photo.telemetry for view in candidates]
-    if any(pose.heading_deg is None or pose.agl_m is None for pose in poses):
-        return views.feature_distances(embeddings)
-    agl_m = np.array([pose.agl_m for pose in poses], dtype=np.float64)
-    heading_deg = np.array([pose.heading_deg for pose in poses], dtype=np.float64)
-    return views.pose_distances(agl_m, heading_deg)
+def _aligned_together(localizer: Localizer, chosen: Sequence[View]) -> Fix:
+    """Aligns views one after another until `ENOUGH` of them agree."""
+    fixes: list[Fix] = []
+    for view in chosen:
+        fixes.append(_aligned(localizer, view))
+        if len(agreeing(fixes)) >= ENOUGH:
+            break
+    fix = agree(fixes)
+    return replace(fix, details=fix.details | {"aligned": len(fixes)})
 
 
 def _aligned(localizer: Localizer, view: View) -> Fix:
@@ -153,48 +250,6 @@ def _aligned(localizer: Localizer, view: View) -> Fix:
         matches = localizer.search(prepared.queries, prepared.embeddings, prepared.prior)
     except Obstacle as obstacle:
         return Fix(prepared.photo.source, "no_fix", reason=obstacle.reason)
-    return aligned_fix(localizer.pack, prepared, localizer.align(prepared, matches))
-
-
-def agree(fixes: Sequence[Fix]) -> Fix:
-    """One fix from the aligned fixes of several views.
-
-    The surest fix and those that agree with it are averaged by their inverse variances. Views do
-    not point at quite the same spot, so the spread of the fixes enters the standard deviation.
-    Confidence is the probability that not all of them are wrong.
-
-    Args:
-        fixes: at least one.
-
-    Returns:
-        The surest fix with the average in place of its position; a `no_fix` if there is no fix.
-    """
-    from mobilegeo.geo import LatLon, LocalFrame
-
-    surest = max(fixes, key=lambda fix: (fix.status == "fix", fix.confidence))
-    if surest.lat is None or surest.lon is None or surest.sigma_m is None:
-        return surest
-    frame = LocalFrame(LatLon(surest.lat, surest.lon))
-    points, sigmas, doubts = [], [], []
-    for fix in fixes:
-        if fix.lat is None or fix.lon is None or fix.sigma_m is None:
-            continue
-        x, y = frame.xy(LatLon(fix.lat, fix.lon))
-        if math.hypot(x, y) <= AGREEMENT * math.hypot(fix.sigma_m, surest.sigma_m):
-            points.append((x, y))
-            sigmas.append(fix.sigma_m)
-            doubts.append(1.0 - fix.confidence)
-    weights = 1.0 / np.square(sigmas)
-    weights /= weights.sum()
-    xy = np.array(points)
-    mean = weights @ xy
-    spread = math.sqrt(float(weights @ ((xy - mean) ** 2).sum(axis=1)) / 2 / len(xy))
-    formal = math.sqrt(float((weights**2) @ np.square(sigmas)))
-    place = frame.point(float(mean[0]), float(mean[1]))
-    return replace(
-        surest,
-        lat=place.lat,
-        lon=place.lon,
-        sigma_m=math.hypot(formal, spread),
-        confidence=1.0 - math.prod(doubts),
-    )
+    alignment = localizer.align(prepared, matches)
+    verification = localizer.verify(prepared, alignment)
+    return aligned_fix(localizer.pack, prepared, alignment, verification)

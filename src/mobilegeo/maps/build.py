@@ -13,10 +13,25 @@ from numpy.typing import NDArray
 from mobilegeo.encoder.base import Encoder
 from mobilegeo.maps.cells import CHUNK_CELLS
 from mobilegeo.maps.finish import finish_pack
+from mobilegeo.maps.heights import HeightSource
+from mobilegeo.maps.imagery import (
+    BYTES_PER_PIXEL,
+    JPEG_QUALITY,
+    imagery_chunk_name,
+    imagery_side_px,
+    jpeg,
+)
 from mobilegeo.maps.pack import MapPack
 from mobilegeo.maps.patch import MapSource
 from mobilegeo.maps.plan import Plan, plan_build
 from mobilegeo.maps.prefetch import prefetched
+from mobilegeo.maps.surface import (
+    NO_HEIGHT,
+    SURFACE_CHUNK_CELLS,
+    stored_heights,
+    surface_chunk_name,
+    surface_chunks,
+)
 from mobilegeo.maps.tiling import TileBlock
 from mobilegeo.maps.workspace import BLOCKS, Workspace, disk_errors
 
@@ -25,7 +40,7 @@ DEFAULT_STRIDE = 0.25
 BATCH = 32
 
 Progress = Callable[[str, int, int], None]
-"""Called with the stage (`tiles` or `features`), blocks done and blocks in all."""
+"""Called with the stage (`tiles`, `features` or `surface`), blocks done and blocks in all."""
 
 
 def build_pack(
@@ -33,6 +48,8 @@ def build_pack(
     out: str | Path,
     encoder: Encoder,
     *,
+    heights: HeightSource | None = None,
+    imagery: bool = False,
     footprints_m: Sequence[float] = DEFAULT_FOOTPRINTS_M,
     stride: float = DEFAULT_STRIDE,
     resume: bool = False,
@@ -49,6 +66,9 @@ def build_pack(
         source: the map.
         out: folder of the pack.
         encoder: the network; the pack can only be used with the same one.
+        heights: a surface model of the same ground, for views that are not straight down.
+        imagery: keep the map itself too, at the resolution of the descriptors, for `locate` to
+            verify places by local features.
         footprints_m: sides of the tiles, metres.
         stride: step from tile to tile as a fraction of the footprint.
         resume: go on with an unfinished build.
@@ -63,16 +83,29 @@ def build_pack(
     """
     plan = plan_build(source, encoder, footprints_m, stride)
     options = json.dumps([encoder.sha256, asdict(encoder.spec), [asdict(g) for g in plan.grids]])
+    inputs, layers = [source.fingerprint, options], ["features"]
+    if heights is not None:
+        inputs.append(heights.fingerprint)
+        layers.append("surface")
+    if imagery:
+        inputs.append("imagery")
+        layers.append("imagery")
     work = Workspace(
-        Path(out), f"{source.fingerprint}\n{options}", resume=resume, overwrite=overwrite
+        Path(out),
+        "\n".join(inputs),
+        layers=layers,
+        resume=resume,
+        overwrite=overwrite,
     )
-    with disk_errors(work, _remaining_bytes(plan, encoder, work)):
+    with disk_errors(work, _remaining_bytes(plan, encoder, work, imagery=imagery)):
         try:
             _embed_tiles(plan, source, encoder, work, progress)
-            _describe_cells(plan, source, encoder, work, progress)
+            _describe_cells(plan, source, encoder, work, progress, imagery=imagery)
+            if heights is not None:
+                _store_heights(plan, heights, work, progress)
         finally:
             work.save()
-        finish_pack(plan, source, encoder, work)
+        finish_pack(plan, source, encoder, work, heights, imagery=imagery)
     return MapPack.open(out, encoder=encoder)
 
 
@@ -103,23 +136,55 @@ def _embedded(
 
 
 def _describe_cells(
-    plan: Plan, source: MapSource, encoder: Encoder, work: Workspace, progress: Progress | None
+    plan: Plan,
+    source: MapSource,
+    encoder: Encoder,
+    work: Workspace,
+    progress: Progress | None,
+    *,
+    imagery: bool,
 ) -> None:
-    """Writes features/….npy wherever a chunk has data."""
+    """Writes features/….npy, and imagery/….jpg if wanted, wherever a chunk has data."""
     todo = [block for block in plan.feature_blocks if not work.is_done(block.name)]
     finished = len(plan.feature_blocks) - len(todo)
     for block, patch in prefetched(todo, lambda b: b.read(source, plan.frame)):
         if block.valid_cells(patch).any():
             work.write_array(block.name, block.encode(patch, encoder))
+            if imagery:
+                data = jpeg(block.inner(patch).image, JPEG_QUALITY)
+                work.write_bytes(imagery_chunk_name(*block.chunk), data)
         work.done(block.name)
         finished += 1
         if progress is not None:
             progress("features", finished, len(plan.feature_blocks))
 
 
-def _remaining_bytes(plan: Plan, encoder: Encoder, work: Workspace) -> float:
-    """What a build may still write at most: blocks twice (they are put together), and chunks."""
+def _store_heights(
+    plan: Plan, heights: HeightSource, work: Workspace, progress: Progress | None
+) -> None:
+    """Writes surface/….npy wherever a chunk has data."""
+    chunks = surface_chunks(plan.extent)
+    for number, (row, column) in enumerate(chunks, 1):
+        name = surface_chunk_name(row, column)
+        if not work.is_done(name):
+            stored = stored_heights(heights.chunk(plan.frame, row, column), heights.base_m)
+            if (stored != NO_HEIGHT).any():
+                work.write_array(name, stored)
+            work.done(name)
+        if progress is not None:
+            progress("surface", number, len(chunks))
+
+
+def _remaining_bytes(plan: Plan, encoder: Encoder, work: Workspace, *, imagery: bool) -> float:
+    """What a build may still write at most: blocks twice (they are put together), and chunks.
+
+    A surface is told for, whether there is one or not: it is small beside the descriptors.
+    """
     spec = encoder.spec
+    chunk_bytes = CHUNK_CELLS**2 * spec.feature_dim
+    if imagery:
+        chunk_bytes += round(BYTES_PER_PIXEL * imagery_side_px(spec) ** 2)
     tiles = sum(b.columns * b.rows for b in plan.tile_blocks)
     chunks = sum(not work.is_done(b.name) for b in plan.feature_blocks)
-    return tiles * spec.embedding_dim * 4.0 + chunks * CHUNK_CELLS**2 * spec.feature_dim
+    surface = 2 * SURFACE_CHUNK_CELLS**2 * len(surface_chunks(plan.extent))
+    return tiles * spec.embedding_dim * 4.0 + chunks * chunk_bytes + surface

@@ -62,7 +62,12 @@ class FeatureBlock:
     @property
     def name(self) -> str:
         """Path of the chunk with this block's south-western cell inside the pack."""
-        return chunk_name(self.y0 // CHUNK_CELLS, self.x0 // CHUNK_CELLS)
+        return chunk_name(*self.chunk)
+
+    @property
+    def chunk(self) -> tuple[int, int]:
+        """Row and column of the chunk with this block's south-western cell."""
+        return self.y0 // CHUNK_CELLS, self.x0 // CHUNK_CELLS
 
     @property
     def halo_px(self) -> int:
@@ -82,10 +87,15 @@ class FeatureBlock:
         y_m = (self.y0 + self.side) * cell_m + self.halo_px * gsd_m
         return source.read(frame, x_m, y_m, gsd_m, size, size)
 
+    def inner(self, patch: Patch) -> Patch:
+        """The block's pixels without the margin."""
+        own = slice(self.halo_px, len(patch.valid) - self.halo_px)
+        return Patch(patch.image[own, own], patch.valid[own, own])
+
     def valid_cells(self, patch: Patch) -> NDArray[np.bool_]:
         """Which cells have enough valid pixels, bool [side, side]."""
-        halo, stride = self.halo_px, self.spec.feature_stride_px
-        inner = patch.valid[halo : patch.valid.shape[0] - halo, halo : patch.valid.shape[1] - halo]
+        stride = self.spec.feature_stride_px
+        inner = self.inner(patch).valid
         share = inner.reshape(self.side, stride, self.side, stride).mean(axis=(1, 3))
         valid: NDArray[np.bool_] = share >= MIN_VALID
         return valid

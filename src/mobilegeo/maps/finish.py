@@ -15,26 +15,49 @@ from mobilegeo import __version__
 from mobilegeo.encoder.base import Encoder
 from mobilegeo.errors import MapError
 from mobilegeo.maps.cells import CHUNK_CELLS, FEATURE_STEP, chunk_name
+from mobilegeo.maps.heights import HeightSource
+from mobilegeo.maps.imagery import JPEG_QUALITY, ImageryFacts, imagery_chunk_name, jpeg
 from mobilegeo.maps.integrity import file_entry
 from mobilegeo.maps.patch import MapSource, Patch
 from mobilegeo.maps.plan import Plan
 from mobilegeo.maps.record import FORMAT_VERSION, PREVIEW, RECORD, TILES, VECTORS, record_hash
+from mobilegeo.maps.surface import (
+    HEIGHT_STEP_M,
+    NO_HEIGHT,
+    SURFACE_CELL_M,
+    SurfaceFacts,
+    surface_chunk_name,
+    surface_chunks,
+)
 from mobilegeo.maps.tiletable import TileTable, write_tiles
 from mobilegeo.maps.tiling import Extent
 from mobilegeo.maps.workspace import BLOCKS, Workspace, take_room
 
 PREVIEW_PX = 1024
+PREVIEW_QUALITY = 85
 
 
-def finish_pack(plan: Plan, source: MapSource, encoder: Encoder, work: Workspace) -> None:
+def finish_pack(
+    plan: Plan,
+    source: MapSource,
+    encoder: Encoder,
+    work: Workspace,
+    heights: HeightSource | None,
+    *,
+    imagery: bool,
+) -> None:
     """Puts the blocks together, writes the record and gives the pack its name."""
     table, counts = _gather_tiles(plan, source, encoder.spec.embedding_dim, work)
     with work.replacing(TILES) as path:
         write_tiles(table, path)
     preview = _write_preview(plan, source, work)
     features = _feature_record(plan, source, encoder.spec.feature_dim, work)
+    surface = None if heights is None else _surface_facts(plan, heights, work)
+    shown = _imagery_facts(plan, features["chunks"], work) if imagery else None
     cell_m = encoder.spec.cell_m
     names = [TILES, VECTORS, PREVIEW, *(chunk_name(r, c) for r, c in features["chunks"])]
+    names += [surface_chunk_name(r, c) for r, c in (surface.chunks if surface else ())]
+    names += [imagery_chunk_name(r, c) for r, c in (features["chunks"] if imagery else ())]
     record: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -55,6 +78,8 @@ def finish_pack(plan: Plan, source: MapSource, encoder: Encoder, work: Workspace
             for g, n in zip(plan.grids, counts, strict=True)
         ],
         "features": features,
+        "surface": None if surface is None else asdict(surface),
+        "imagery": None if shown is None else asdict(shown),
         "preview": asdict(preview),
         "files": {name: file_entry(work.path / name) for name in names},
     }
@@ -139,17 +164,50 @@ def _feature_record(plan: Plan, source: MapSource, dim: int, work: Workspace) ->
     }
 
 
-def _write_preview(plan: Plan, source: MapSource, work: Workspace) -> Extent:
-    import cv2
+def _surface_facts(plan: Plan, heights: HeightSource, work: Workspace) -> SurfaceFacts:
+    """Which chunks of the surface there are, and what heights they hold."""
+    chunks = [
+        (row, column)
+        for row, column in surface_chunks(plan.extent)
+        if (work.path / surface_chunk_name(row, column)).exists()
+    ]
+    if not chunks:
+        raise MapError(
+            heights.name,
+            "covers none of the map",
+            "give the surface model of the same ground, or check its coordinate system (gdalinfo)",
+        )
+    low, high, cells = np.iinfo(np.int16).max, NO_HEIGHT, 0
+    for row, column in chunks:
+        chunk = np.load(work.path / surface_chunk_name(row, column))
+        known = chunk[chunk != NO_HEIGHT]
+        low, high = min(low, int(known.min())), max(high, int(known.max()))
+        cells += known.size
+    return SurfaceFacts(
+        source=heights.name,
+        cell_m=SURFACE_CELL_M,
+        base_m=heights.base_m,
+        low_m=round(heights.base_m + low * HEIGHT_STEP_M, 1),
+        high_m=round(heights.base_m + high * HEIGHT_STEP_M, 1),
+        area_km2=cells * SURFACE_CELL_M**2 / 1e6,
+        chunks=tuple(chunks),
+    )
 
+
+def _imagery_facts(plan: Plan, chunks: list[tuple[int, int]], work: Workspace) -> ImageryFacts:
+    """What the imagery beside all chunks of descriptors amounts to."""
+    files = (work.path / imagery_chunk_name(row, column) for row, column in chunks)
+    gsd_m = plan.feature_blocks[0].spec.feature_gsd_m
+    return ImageryFacts(gsd_m, JPEG_QUALITY, sum(file.stat().st_size for file in files))
+
+
+def _write_preview(plan: Plan, source: MapSource, work: Workspace) -> Extent:
     box = plan.extent
     gsd_m = max(box.width_m, box.height_m) / PREVIEW_PX
     width, height = (max(1, round(side / gsd_m)) for side in (box.width_m, box.height_m))
     patch: Patch = source.read(plan.frame, box.west_m, box.north_m, gsd_m, width, height)
     image = np.where(patch.valid[..., None], patch.image, 255).astype(np.uint8)
-    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
-    with work.replacing(PREVIEW) as path:
-        path.write_bytes(data.tobytes())
+    work.write_bytes(PREVIEW, jpeg(image, PREVIEW_QUALITY))
     south_m = box.north_m - height * gsd_m
     return Extent(box.west_m, south_m, box.west_m + width * gsd_m, box.north_m)
 

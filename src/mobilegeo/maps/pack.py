@@ -6,6 +6,8 @@ area.pack/
   tiles.parquet      GeoParquet: one row a tile
   vectors.npy        float16 [N, D]: the tiles' embeddings, by footprint, then y, then x
   features/R_C.npy   int8 [64, 64, C]: dense descriptors of 64 × 64 cells, see `cells`
+  surface/R_C.npy    int16 [256, 256]: heights of what the map shows, where known, see `surface`
+  imagery/R_C.jpg    the map itself, where it was kept, see `imagery`
   preview.jpg        the map at a glance
 ```
 """
@@ -13,6 +15,7 @@ area.pack/
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,8 +27,12 @@ from mobilegeo.encoder.base import Encoder, ImageSpec
 from mobilegeo.errors import PackError
 from mobilegeo.geo import Bounds, LatLon, LocalFrame
 from mobilegeo.maps.cells import CHUNK_CELLS, CellBox, chunk_name
+from mobilegeo.maps.chunks import fill_window
+from mobilegeo.maps.imagery import Imagery, ImageryFacts, imagery_chunk_name
 from mobilegeo.maps.integrity import EAGER_BYTES, Integrity
+from mobilegeo.maps.patch import Patch
 from mobilegeo.maps.record import PREVIEW, RECORD, TILES, VECTORS, read_record
+from mobilegeo.maps.surface import Surface, SurfaceFacts, surface_chunk_name
 from mobilegeo.maps.tiletable import TileTable, read_tiles
 from mobilegeo.maps.tiling import Extent
 
@@ -48,6 +55,8 @@ class MapPack:
         feature_extent: the window of cells around all chunks.
         feature_chunks: (row, column) of the chunks that exist.
         preview_extent: what `preview.jpg` shows, in the frame.
+        surface: heights of what the map shows; `None` in a pack made without them.
+        imagery: the map itself; `None` in a pack made without it.
     """
 
     def __init__(self, path: Path, record: dict[str, Any], integrity: Integrity) -> None:
@@ -65,6 +74,10 @@ class MapPack:
         self.feature_extent = CellBox(**record["features"]["extent"])
         self.feature_chunks = frozenset((r, c) for r, c in record["features"]["chunks"])
         self.preview_extent = Extent(**record["preview"])
+        # Packs made before there were surfaces and imagery have no such entries.
+        surface, imagery = record.get("surface"), record.get("imagery")
+        self.surface = None if surface is None else self._open_surface(surface)
+        self.imagery = None if imagery is None else self._open_imagery(imagery)
         integrity.check(TILES)
         self.tiles: TileTable = read_tiles(path / TILES)
         self._vectors = self._open_vectors()
@@ -155,16 +168,7 @@ class MapPack:
             map has no data and the descriptor is 0.
         """
         window = np.zeros((height, width, self.spec.feature_dim), np.int8)
-        top_cell = y0_cell + height - 1
-        for row in range(y0_cell // CHUNK_CELLS, top_cell // CHUNK_CELLS + 1):
-            for column in range(x0_cell // CHUNK_CELLS, (x0_cell + width - 1) // CHUNK_CELLS + 1):
-                if (row, column) not in self.feature_chunks:
-                    continue
-                top = top_cell - ((row + 1) * CHUNK_CELLS - 1)
-                left = column * CHUNK_CELLS - x0_cell
-                to_y, from_y = _overlap(top, height)
-                to_x, from_x = _overlap(left, width)
-                window[to_y, to_x] = self._chunk(row, column)[from_y, from_x]
+        fill_window(window, x0_cell, y0_cell, CHUNK_CELLS, self.feature_chunks, self._chunk)
         return window, np.asarray(window.any(axis=2))
 
     @property
@@ -205,6 +209,30 @@ class MapPack:
         assert isinstance(vectors, np.memmap)
         return vectors
 
+    def _open_surface(self, record: dict[str, Any]) -> Surface:
+        def load(row: int, column: int) -> NDArray[np.int16]:
+            name = surface_chunk_name(row, column)
+            self._integrity.check(name)
+            chunk: NDArray[np.int16] = np.load(self.path / name)
+            return chunk
+
+        return Surface(SurfaceFacts.from_record(record), load)
+
+    def _open_imagery(self, record: dict[str, Any]) -> Imagery:
+        def load(row: int, column: int) -> Patch:
+            import cv2
+
+            name = imagery_chunk_name(row, column)
+            self._integrity.check(name)
+            data = np.fromfile(self.path / name, np.uint8)
+            image = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+            stride = self.spec.feature_stride_px
+            known = self._chunk(row, column).any(axis=2)
+            valid = known.repeat(stride, axis=0).repeat(stride, axis=1)
+            return Patch(np.asarray(image, dtype=np.uint8), valid)
+
+        return Imagery(ImageryFacts.from_record(record), self.spec, self.feature_chunks, load)
+
     def _load_chunk(self, row: int, column: int) -> NDArray[np.int8]:
         name = chunk_name(row, column)
         self._integrity.check(name)
@@ -231,6 +259,8 @@ def pack_info(pack: MapPack) -> dict[str, Any]:
         "feature_dim": pack.spec.feature_dim,
         "cell_m": pack.spec.cell_m,
         "feature_chunks": len(pack.feature_chunks),
+        "surface": None if pack.surface is None else pack.surface.facts.summary(),
+        "imagery": None if pack.imagery is None else asdict(pack.imagery.facts),
         "area_km2": record["area_km2"],
         "bytes": size,
         "bytes_per_km2": round(size / record["area_km2"]),
@@ -241,12 +271,6 @@ def pack_info(pack: MapPack) -> dict[str, Any]:
         "sources": record["sources"],
         "notes": record["notes"],
     }
-
-
-def _overlap(offset: int, size: int) -> tuple[slice, slice]:
-    """Where a chunk that starts at `offset` lies in a window of `size`, and which part of it."""
-    start, stop = max(0, offset), min(size, offset + CHUNK_CELLS)
-    return slice(start, stop), slice(start - offset, stop - offset)
 
 
 def _runs(rows: NDArray[np.integer[Any]]) -> list[tuple[int, int]]:

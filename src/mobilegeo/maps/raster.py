@@ -43,6 +43,11 @@ class RasterSource:
         self._bands, self._has_alpha = _colour_bands(dataset)
         self._palette = _palette(dataset)
 
+    @property
+    def dataset(self) -> Any:
+        """The open file, a rasterio dataset."""
+        return self._dataset(None)
+
     @cached_property
     def fingerprint(self) -> str:
         """Name, size and time of change of the file."""
@@ -74,7 +79,7 @@ class RasterSource:
         """See `MapSource.read`."""
         if self._palette is not None:
             return self._read_palette(frame, x_m, y_m, gsd_m, width, height)
-        bands, alpha = self._warp(frame, x_m, y_m, gsd_m, width, height)
+        bands, alpha = self.values(frame, x_m, y_m, gsd_m, width, height)
         return _patch(self._to_8_bit(bands), alpha)
 
     def _read_palette(
@@ -84,7 +89,7 @@ class RasterSource:
 
         assert self._palette is not None
         k = int(np.clip(np.ceil(gsd_m / self.gsd_m), 1, PALETTE_OVERSAMPLING))
-        bands, alpha = self._warp(frame, x_m, y_m, gsd_m / k, width * k, height * k)
+        bands, alpha = self.values(frame, x_m, y_m, gsd_m / k, width * k, height * k)
         colours = self._palette[bands[0].astype(np.intp)].astype(np.float32)
         opaque = (colours[..., 3:] > 0) & alpha[..., None]
         colours = np.where(opaque, colours[..., :3], 0.0)
@@ -95,10 +100,13 @@ class RasterSource:
         image = image / np.maximum(weight, 1e-6)[..., None]
         return _patch(np.rint(image).astype(np.uint8), weight >= 0.5)
 
-    def _warp(
+    def values(
         self, frame: LocalFrame, x_m: float, y_m: float, gsd_m: float, width: int, height: int
     ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Colour bands [bands, H, W] of the file's own type, and validity, bool [H, W]."""
+        """A window's bands [bands, H, W] in the file's own type, and validity, bool [H, W].
+
+        The bands are red, green and blue or the only one; the window is that of `read`.
+        """
         import rasterio
         from rasterio.enums import Resampling
         from rasterio.transform import Affine

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,15 @@ class Workspace:
     build stops; a block that it does not name yet is computed again, to the same bytes.
     """
 
-    def __init__(self, out: Path, fingerprint: str, *, resume: bool, overwrite: bool) -> None:
+    def __init__(
+        self,
+        out: Path,
+        fingerprint: str,
+        *,
+        layers: Sequence[str],
+        resume: bool,
+        overwrite: bool,
+    ) -> None:
         self.out = out
         self.path = out.with_name(out.name + PARTIAL_SUFFIX)
         self._fingerprint = hashlib.sha256(fingerprint.encode()).hexdigest()
@@ -45,8 +53,8 @@ class Workspace:
                 "an unfinished build lies there",
                 "go on with it with --resume, or delete the folder",
             )
-        (self.path / BLOCKS).mkdir(parents=True, exist_ok=True)
-        (self.path / "features").mkdir(exist_ok=True)
+        for folder in (BLOCKS, *layers):
+            (self.path / folder).mkdir(parents=True, exist_ok=True)
         self._finished = set(self._done)
         self.save()
 
@@ -81,6 +89,11 @@ class Workspace:
         with self.replacing(name) as temporary:
             np.save(temporary, array)
 
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Writes a file, whole or not at all."""
+        with self.replacing(name) as temporary:
+            temporary.write_bytes(data)
+
     def publish(self) -> None:
         """Gives the finished folder its name, in place of an older pack."""
         shutil.rmtree(self.path / BLOCKS)
@@ -103,7 +116,8 @@ class Workspace:
         if fingerprint != self._fingerprint:
             raise PackError(
                 self.path,
-                "was begun with another map, encoder, footprints or stride",
+                "was begun with another map, surface model, encoder, footprints or stride, or "
+                "with or without imagery",
                 "repeat the build as it was begun, or delete the folder",
             )
         return done

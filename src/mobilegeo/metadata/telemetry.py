@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from mobilegeo.camera import CameraModel, Pose
 from mobilegeo.csv_file import read_text, records, separator
@@ -28,6 +29,13 @@ RANGES: dict[str, tuple[float, float, str]] = {
 beyond −90 because gimbals do: −95 looks 5° backwards past straight down."""
 
 COLUMNS = ("photo", *RANGES)
+LONGEST_S = 1e7
+"""Times of a flight lie within so many seconds, four months, of its start."""
+
+_KEYS = {
+    "photo": "name the photo's file in a column called photo",
+    "time_s": "give the seconds since the start of the video in a column called time_s",
+}
 _USUAL_NAMES = {
     "photo": ("file", "filename", "file_name", "image", "image_name", "name", "path", "label"),
     "heading_deg": ("yaw", "yaw_deg", "azimuth", "bearing", "course", "gimbal_yaw"),
@@ -116,14 +124,16 @@ class TelemetryRow:
     """One row of a telemetry CSV.
 
     Attributes:
-        photo: path or file name as the row gives it, with forward slashes.
+        photo: path or file name as the row gives it, with forward slashes; `.` for none.
         telemetry: the known values.
         line: line of the file where the row ends, from 1.
+        time_s: seconds since the start of the video or flight; `None` where the row has none.
     """
 
     photo: PurePosixPath
     telemetry: Telemetry
     line: int
+    time_s: float | None = None
 
 
 class TelemetryTable:
@@ -135,6 +145,8 @@ class TelemetryTable:
         self._by_name: dict[str, list[TelemetryRow]] = {}
         seen: dict[str, TelemetryRow] = {}
         for row in rows:
+            if not row.photo.name:
+                continue
             twin = seen.setdefault(str(row.photo).casefold(), row)
             if twin is not row:
                 raise UsageError(
@@ -170,11 +182,17 @@ class TelemetryTable:
         return rows[0].telemetry if rows else Telemetry()
 
 
-def read_telemetry_csv(path: str | PathLike[str]) -> TelemetryTable:
+def read_telemetry_csv(
+    path: str | PathLike[str], key: Literal["photo", "time_s"] = "photo"
+) -> TelemetryTable:
     """Reads a telemetry CSV.
 
-    Columns: `photo` and any of the fields of `Telemetry`, in any order; an empty cell is unknown.
-    Separators may be commas, semicolons (then decimal commas are understood) or tabs.
+    Columns: `photo`, `time_s` and any of the fields of `Telemetry`, in any order; an empty cell is
+    unknown. Separators may be commas, semicolons (then decimal commas are understood) or tabs.
+
+    Args:
+        path: of the file.
+        key: the column that every row must fill: `photo`, or for a video `time_s`.
 
     Raises:
         UsageError: the file cannot be read or says something that cannot be meant; the message
@@ -187,25 +205,23 @@ def read_telemetry_csv(path: str | PathLike[str]) -> TelemetryTable:
     line, names = next(rows_of_cells, (0, []))
     if not names:
         raise UsageError(source, "is empty", f"begin with a line of columns: {','.join(COLUMNS)}")
-    header = _header(f"{source}, line {line}", names)
+    header = _header(f"{source}, line {line}", names, key)
     rows = (
-        _row(f"{source}, line {line}", line, header, cells, decimal_comma=delimiter != ",")
+        _row(f"{source}, line {line}", line, header, cells, key, decimal_comma=delimiter != ",")
         for line, cells in rows_of_cells
     )
     return TelemetryTable(source, tuple(rows))
 
 
-def _header(where: str, names: list[str]) -> list[str]:
+def _header(where: str, names: list[str], key: str) -> list[str]:
     header = [name.casefold() for name in names]
     for name in header:
-        if name and name not in COLUMNS:
+        if name and name not in (*COLUMNS, *_KEYS):
             raise UsageError(where, f"column {name!r} is unknown", _advice(name))
         if name and header.count(name) > 1:
             raise UsageError(where, f"column {name!r} stands twice", "keep one of them")
-    if "photo" not in header:
-        raise UsageError(
-            where, "has no column 'photo'", "name the photo's file in a column called photo"
-        )
+    if key not in header:
+        raise UsageError(where, f"has no column {key!r}", _KEYS[key])
     return header
 
 
@@ -221,7 +237,7 @@ def _advice(name: str) -> str:
 
 
 def _row(
-    where: str, line: int, header: list[str], cells: list[str], *, decimal_comma: bool
+    where: str, line: int, header: list[str], cells: list[str], key: str, *, decimal_comma: bool
 ) -> TelemetryRow:
     if any(cells[len(header) :]):
         raise UsageError(where, "has more cells than there are columns", "remove the excess")
@@ -229,14 +245,29 @@ def _row(
     if "" in given:
         raise UsageError(where, f"{given['']!r} stands under no column", "name that column")
     photo = _normalised(given.pop("photo", ""))
-    if not photo.name:
+    if key == "photo" and not photo.name:
         raise UsageError(where, "names no photo", "fill in the column photo or remove the row")
     if decimal_comma:
         given = {name: cell.replace(",", ".") for name, cell in given.items()}
+    time_s = _seconds(where, given.pop("time_s", ""))
+    if key == "time_s" and time_s is None:
+        raise UsageError(where, "has no time_s", "fill in the column time_s or remove the row")
     values = {name: _value(where, name, cell) for name, cell in given.items()}
     if ("lat" in values) != ("lon" in values):
         raise UsageError(where, "has only one of lat and lon", "give both or neither")
-    return TelemetryRow(photo, Telemetry(**values), line)
+    return TelemetryRow(photo, Telemetry(**values), line, time_s)
+
+
+def _seconds(where: str, cell: str) -> float | None:
+    if not cell:
+        return None
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    if not abs(value) <= LONGEST_S:
+        raise UsageError(where, f"time_s {cell!r} is no time", "give seconds since the start")
+    return value
 
 
 def _value(where: str, name: str, cell: str) -> float:

@@ -1,4 +1,4 @@
-"""Files that are whole or absent."""
+"""Files that are whole or absent, and the folders for them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,20 @@ import uuid
 from pathlib import Path
 
 from mobilegeo.errors import UsageError
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it, where they are not there yet.
+
+    Raises:
+        UsageError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            path, f"cannot be made ({error.strerror})", "choose a folder that can be written"
+        ) from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -10,11 +10,10 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from mobilegeo.errors import UsageError
 from mobilegeo.evaluation import Evaluation, Truth, evaluate, match_photos
 from mobilegeo.fix import Fix
 from mobilegeo.geo import LatLon
-from mobilegeo.output.atomic import write_atomically
+from mobilegeo.output.atomic import make_folder, write_atomically
 from mobilegeo.output.report.cards import render_card
 from mobilegeo.output.report.map_view import render_map
 from mobilegeo.output.report.markup import escape, metres, percent
@@ -52,12 +51,7 @@ def write_report(
         UsageError: the folder cannot be made or written.
     """
     directory = Path(directory)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            directory, f"is no folder for a report ({error.strerror})", "name another folder"
-        ) from error
+    make_folder(directory)
     page = _render(_gather(fixes, map_image, truth or {}, panels or {}), title)
     path = directory / FILE_NAME
     write_atomically(path, page.encode("utf-8"))
