@@ -23,7 +23,7 @@ RECORD = {
     *("candidates", "timing_ms"),
 }
 EXTRA = {"camera_lat", "camera_lon", "details"}
-STAGES = {"read", "normalise", "encode", "search", "align", "total"}
+STAGES = {"read", "normalise", "encode", "search", "align", "verify", "total"}
 NEAR_M = 25.0
 
 

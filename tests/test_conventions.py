@@ -18,7 +18,9 @@ PACKAGE = Path(mobilegeo.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LEARNING = PACKAGE / "learn"
 DEVICE_MODULES = [path for path in MODULES if not path.is_relative_to(LEARNING)]
-DOORS = (PACKAGE / "cli" / "learn.py", PACKAGE / "cli" / "check_data.py")
+DOORS = tuple(
+    PACKAGE / "cli" / f"{name}.py" for name in ("learn", "learn_evaluate", "check_data", "simulate")
+)
 """The device modules that may call the learning wing, from inside their functions."""
 
 NEVER_ON_A_DEVICE = ("torch", "timm", "torchvision", "scipy", "matplotlib", "pandas", "pyarrow")

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import typer
 
-from mobilegeo.cli import demo, encoders, evaluate, learn, locate, map_pack
+from mobilegeo.cli import demo, encoders, evaluate, learn, locate, map_pack, track
 from mobilegeo.errors import MobileGeoError, UsageError
 
 NAME = "mobilegeo"
@@ -31,6 +31,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.add_typer(map_pack.app, name="map")
 app.command()(locate.locate)
+app.command()(track.track)
 app.command()(evaluate.evaluate)
 app.add_typer(encoders.app, name="encoders")
 app.add_typer(learn.app, name="learn")
@@ -51,7 +52,8 @@ def main() -> None:
         typer.echo(f"{NAME}: {told}", err=True)
         code = told.exit_code
     if code == INTERRUPTED:
-        typer.echo(f"{NAME}: interrupted; a map build goes on with --resume", err=True)
+        cure = "run the command again, a map build with --resume"
+        typer.echo(f"{NAME}: interrupted; {cure}", err=True)
     raise SystemExit(code)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mobilegeo.errors import UsageError
 from mobilegeo.fix import Fix
 from mobilegeo.output.csv_table import write_csv
+from mobilegeo.output.formats import chosen_writer
 from mobilegeo.output.geojson import write_geojson
 from mobilegeo.output.gpx import write_gpx
 from mobilegeo.output.jsonl import write_jsonl
@@ -29,15 +29,7 @@ def writer_for(path: str | Path) -> Callable[[Sequence[Fix], Path], None]:
     Raises:
         UsageError: no format has that extension, or the folder does not exist.
     """
-    path = Path(path)
-    writer = WRITERS.get(path.suffix.lower())
-    if writer is None:
-        raise UsageError(
-            path, f"unknown format '{path.suffix}'", f"name a file {', '.join(WRITERS)}"
-        )
-    if not path.parent.is_dir():
-        raise UsageError(path, f"there is no folder {path.parent}", "create it first")
-    return writer
+    return chosen_writer(path, WRITERS)
 
 
 def write_fixes(fixes: Sequence[Fix], path: str | Path) -> None:
