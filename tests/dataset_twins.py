@@ -221,6 +221,24 @@ def write_folder(root: Path) -> Path:
     return root
 
 
+def write_simulated(root: Path) -> Path:
+    """What `learn simulate` writes: 2 training places, 2 test places, truth of one of them."""
+    for place in ("0001", "0002"):
+        _university_place(root / "train/drone", place)
+        image(root / f"train/satellite/{place}/{place}.jpg")
+    for place in ("0003", "0004"):
+        for part in ("query", "gallery"):
+            _university_place(root / f"test/{part}_drone", place)
+            image(root / f"test/{part}_satellite/{place}/{place}.jpg")
+    (root / "simulated.json").write_text('{"format": 1}')
+    (root / "truth.csv").write_text(
+        "photo,lat,lon,heading_deg,agl_m\n"
+        "test/query_drone/0003/image-01.jpeg,47.3769,8.5417,270,256\n"
+        "test/query_satellite/0003/0003.jpg,47.3769,8.5417,0.5,\n"
+    )
+    return root
+
+
 def image(path: Path, side_px: int = SIDE_PX) -> Path:
     """Writes a small image whose format is that of the name."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -244,6 +262,7 @@ WRITERS = {
     "gta_uav": write_gta_uav,
     "uav_visloc": write_uav_visloc,
     "folder": write_folder,
+    "simulated": write_simulated,
 }
 
 if __name__ == "__main__":

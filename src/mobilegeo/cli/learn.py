@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mobilegeo.cli.check_data import check_data
+from mobilegeo.cli.common import progress_bar
+from mobilegeo.cli.learn_evaluate import evaluate
+from mobilegeo.cli.simulate import simulate
 from mobilegeo.errors import MissingExtraError
 
 app = typer.Typer(
@@ -19,15 +23,28 @@ app = typer.Typer(
 @app.command()
 def train(
     config: Annotated[Path, typer.Argument(help="A TOML file.", metavar="CONFIG")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Value to use instead of the file's; may be repeated.",
+            metavar="SECTION.KEY=VALUE",
+        ),
+    ] = None,
 ) -> None:
-    """Trains an encoder; an interrupted run goes on from its last checkpoint.
+    """Trains a student, a teacher or an encoder; started again, goes on where it stopped.
 
-    Example: mobilegeo learn train configs/first.toml
+    Prints the file that holds the trained network; what happens meanwhile goes to stderr.
+
+    Example: mobilegeo learn train configs/university1652_step1.toml --set schedule.epochs=60
     """
     _require_learning_wing()
-    from mobilegeo.learn.layout import run
+    from mobilegeo.learn.train import train as train_configured
 
-    typer.echo(run(config))
+    with progress_bar() as advance:
+        made = train_configured(config, overrides or (), tell=_to_stderr, advance=advance)
+    if os.environ.get("RANK", "0") == "0":  # under torchrun, one process speaks for all
+        typer.echo(made)
 
 
 @app.command()
@@ -37,7 +54,7 @@ def export(
 ) -> None:
     """Exports a checkpoint as an encoder for `map build --encoder` and `locate`.
 
-    Example: mobilegeo learn export runs/first/step-0001600.safetensors -o my.onnx
+    Example: mobilegeo learn export runs/university1652_step2/network.safetensors -o my.onnx
     """
     _require_learning_wing()
     from mobilegeo.learn.export import export_onnx
@@ -46,6 +63,12 @@ def export(
 
 
 app.command("check-data")(check_data)
+app.command("evaluate")(evaluate)
+app.command("simulate")(simulate)
+
+
+def _to_stderr(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _require_learning_wing() -> None:

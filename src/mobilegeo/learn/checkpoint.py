@@ -1,8 +1,10 @@
-"""Checkpoints: the head, the loss and the optimiser in one safetensors file each."""
+"""Checkpoints: tensors and text in one safetensors file each, whole or absent."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mobilegeo.errors import ResourceError
+from mobilegeo.errors import ResourceError, UsageError
 
 _NAME = re.compile(r"step-(\d{7})\.safetensors$")
 
@@ -21,10 +23,15 @@ def checkpoint_path(folder: Path, step: int) -> Path:
     return folder / f"step-{step:07d}.safetensors"
 
 
+def checkpoints(folder: Path) -> list[Path]:
+    """All checkpoints of a run, in the order of their steps."""
+    found = folder.glob("step-*.safetensors")
+    return sorted(path for path in found if _NAME.match(path.name))
+
+
 def last_checkpoint(folder: Path) -> Path | None:
     """The checkpoint with the most steps, or `None`."""
-    found = [path for path in folder.glob("step-*.safetensors") if _NAME.match(path.name)]
-    return max(found, default=None)
+    return max(checkpoints(folder), default=None)
 
 
 def step_of(path: Path) -> int:
@@ -41,7 +48,7 @@ def step_of(path: Path) -> int:
 
 def save(
     path: Path,
-    modules: dict[str, nn.Module],
+    modules: Mapping[str, nn.Module],
     optimiser: torch.optim.Optimizer,
     metadata: dict[str, str],
 ) -> None:
@@ -53,17 +60,79 @@ def save(
         optimiser: its moments are kept under `optimiser.`, one entry a parameter.
         metadata: text that travels with the tensors, such as what the network is made of.
     """
-    tensors = {
-        f"{name}.{key}": value.contiguous()
+    write_tensors(path, tensors_of(modules) | moments_of(optimiser), metadata)
+
+
+def load(
+    path: Path, modules: Mapping[str, nn.Module], optimiser: torch.optim.Optimizer | None = None
+) -> None:
+    """Restores what `save` wrote, in place.
+
+    Raises:
+        ResourceError: the file is missing, damaged or belongs to another network.
+    """
+    with _fitting(path):
+        for name, module in modules.items():
+            module.load_state_dict(under(read_tensors(path, name), name))
+    if optimiser is not None:
+        state: dict[int, dict[str, Any]] = {}
+        for key, value in under(read_tensors(path, "optimiser"), "optimiser").items():
+            number, name = key.split(".", 1)
+            state.setdefault(int(number), {})[name] = value
+        optimiser.load_state_dict(
+            {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}
+        )
+
+
+def tensors_of(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """The tensors of modules, each under its module's name."""
+    return {
+        f"{name}.{key}": value
         for name, module in modules.items()
         for key, value in module.state_dict().items()
     }
-    for number, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{number}.{key}": value for key, value in state.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def moments_of(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimiser's state, under `optimiser.` and the number of each parameter."""
+    return {
+        f"optimiser.{number}.{key}": value
+        for number, state in optimiser.state_dict()["state"].items()
+        for key, value in state.items()
+    }
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Writes one file; atomic.
+
+    Raises:
+        UsageError: the folder cannot be written or is full; an older file stays as it was.
+    """
     partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata)
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata)
+        partial.chmod(0o644)
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise UsageError(
+            path,
+            f"cannot be written ({error})",
+            "choose a folder that can be written and has room",
+        ) from error
+
+
+def read_tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
+    """The tensors of a file whose names start so.
+
+    Raises:
+        ResourceError: the file is missing or damaged.
+    """
+    with _open(path) as file:
+        names = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118
+        return {name: file.get_tensor(name) for name in names}
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -72,44 +141,34 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         ResourceError: the file is missing or damaged.
     """
+    with _open(path) as file:
+        return dict(file.metadata() or {})
+
+
+def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors below a name, without it."""
+    dotted = prefix + "."
+    return {key[len(dotted) :]: value for key, value in tensors.items() if key.startswith(dotted)}
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
     try:
         with safe_open(str(path), framework="pt") as file:
-            return dict(file.metadata() or {})
+            yield file
     except (OSError, SafetensorError) as error:
         raise ResourceError(
             path, f"is not a readable checkpoint ({error})", "give a file that training wrote"
         ) from error
 
 
-def load(
-    path: Path, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer | None = None
-) -> None:
-    """Restores what `save` wrote, in place.
-
-    Raises:
-        ResourceError: the file is missing, damaged or belongs to another network.
-    """
+@contextmanager
+def _fitting(path: Path) -> Iterator[None]:
     try:
-        with safe_open(str(path), framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        for name, module in modules.items():
-            module.load_state_dict(_under(tensors, name))
-    except (OSError, SafetensorError, RuntimeError) as error:
+        yield
+    except RuntimeError as error:
         raise ResourceError(
             path,
             f"is not a checkpoint of this network ({str(error).splitlines()[0]})",
             "give a checkpoint written with the same configuration",
         ) from error
-    if optimiser is not None:
-        state: dict[int, dict[str, Any]] = {}
-        for key, value in _under(tensors, "optimiser").items():
-            number, name = key.split(".", 1)
-            state.setdefault(int(number), {})[name] = value
-        optimiser.load_state_dict(
-            {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}
-        )
-
-
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    dotted = prefix + "."
-    return {key[len(dotted) :]: value for key, value in tensors.items() if key.startswith(dotted)}

@@ -11,11 +11,14 @@ from pathlib import Path
 
 import onnx
 import torch
+from torch import nn
 
 from mobilegeo.encoder.base import METADATA_KEY, ImageSpec
 from mobilegeo.errors import ResourceError
 from mobilegeo.learn.checkpoint import load, read_metadata
+from mobilegeo.learn.export_student import student_encoder
 from mobilegeo.learn.models.place_encoder import ModelConfig, PlaceEncoder
+from mobilegeo.learn.models.saved import holds_network
 
 OPSET = 18
 FEATURE_GSD_M = 0.5
@@ -31,13 +34,16 @@ def export_onnx(checkpoint: Path, out: Path) -> Path:
     """Turns a training checkpoint into an encoder file.
 
     Args:
-        checkpoint: a `step-*.safetensors` of a run.
+        checkpoint: the `network.safetensors` of a student's run, or a `step-*.safetensors` of a
+            layout head's.
         out: the ONNX file to write; atomic.
 
     Raises:
         ResourceError: the checkpoint is missing, damaged or not one of ours.
     """
     metadata = read_metadata(checkpoint)
+    if holds_network(metadata):
+        return write_onnx(*student_encoder(checkpoint, FEATURE_GSD_M, MULTIPLE_PX), out)
     if not {"model", "model_id"} <= set(metadata):
         raise ResourceError(
             checkpoint, "does not say which network it holds", "give a file that training wrote"
@@ -64,8 +70,8 @@ def image_spec(model: PlaceEncoder, model_id: str) -> ImageSpec:
     )
 
 
-def write_onnx(model: PlaceEncoder, spec: ImageSpec, out: Path) -> Path:
-    """Writes `model` with batch size, height and width left free; atomic.
+def write_onnx(model: nn.Module, spec: ImageSpec, out: Path) -> Path:
+    """Writes an encoder with batch size, height and width left free; atomic.
 
     Input `image` float32 [B, 3, H, W]; outputs `embedding` [B, D] and `features` [B, C, h, w].
     """

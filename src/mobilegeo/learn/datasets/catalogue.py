@@ -9,6 +9,7 @@ from mobilegeo.learn.datasets import (
     denseuav,
     folder,
     gta_uav,
+    simulated_views,
     sues200,
     uav_visloc,
     university1652,
@@ -23,6 +24,7 @@ DATASETS: dict[str, Dataset] = {
     "gta_uav": gta_uav.DATASET,
     "uav_visloc": uav_visloc.DATASET,
     "folder": folder.DATASET,
+    "simulated": simulated_views.DATASET,
 }
 
 

@@ -7,16 +7,14 @@ gallery at once. A test place without drone views is a distractor of the satelli
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 from mobilegeo.errors import DatasetError
-from mobilegeo.geo import LatLon
 from mobilegeo.learn.datasets.dataset import Dataset
 from mobilegeo.learn.datasets.findings import Finding, Inspection
-from mobilegeo.learn.datasets.records import View, ViewKind
+from mobilegeo.learn.datasets.known import Known, read_if_there, view_maker
+from mobilegeo.learn.datasets.records import ViewKind
 from mobilegeo.learn.datasets.scan import FolderSpec
 from mobilegeo.learn.datasets.textfile import number, point, read_rows
 from mobilegeo.learn.datasets.tree import inspect_folders
@@ -24,21 +22,6 @@ from mobilegeo.learn.datasets.tree import inspect_folders
 NAME = "folder"
 POSITIONS_FILE = "positions.csv"
 _KINDS: tuple[ViewKind, ...] = ("drone", "satellite")
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """One row of `positions.csv`.
-
-    Attributes:
-        position: of the image centre on the ground.
-        height_m: above ground, metres; None where not stated.
-        heading_deg: clockwise from true north, 0 … 360; None where not stated.
-    """
-
-    position: LatLon
-    height_m: float | None
-    heading_deg: float | None
 
 
 def read_positions(path: Path) -> dict[str, Known]:
@@ -66,20 +49,13 @@ def read_positions(path: Path) -> dict[str, Known]:
 
 def inspect(root: Path, variant: str) -> Inspection:
     """Looks at the folder; there are no variants."""
-    known: dict[str, Known] = {}
-    findings = []
-    if (root / POSITIONS_FILE).is_file():
-        try:
-            known = read_positions(root / POSITIONS_FILE)
-        except DatasetError as error:
-            findings.append(Finding("error", error.where, error.problem, error.cure))
+    known, findings = read_if_there(root / POSITIONS_FILE, read_positions)
     queries = _queries(root)
     if queries is not None and not queries:
         problem = "has no place with both drone and satellite views, so nothing can be asked for"
         cure = "name the folders of one place alike in test/drone and test/satellite"
         findings.append(Finding("error", str(root / "test"), problem, cure))
-    make_view = partial(_view, root, known)
-    inspection = inspect_folders(root, NAME, variant, _specs(queries), make_view)
+    inspection = inspect_folders(root, NAME, variant, _specs(queries), view_maker(root, known))
     there = {image.relative_to(root).as_posix() for image in inspection.images}
     if gone := sorted(known.keys() - there):
         where, problem = str(root / POSITIONS_FILE), f"names {gone[0]}, which is not there"
@@ -108,13 +84,6 @@ def _specs(queries: frozenset[str] | None) -> list[FolderSpec]:
 
 def _subfolders(folder: Path) -> frozenset[str]:
     return frozenset(child.name for child in folder.iterdir() if child.is_dir())
-
-
-def _view(root: Path, known: Mapping[str, Known], path: Path, kind: ViewKind, place: str) -> View:
-    row = known.get(path.relative_to(root).as_posix())
-    if row is None:
-        return View(path, kind, place)
-    return View(path, kind, place, row.height_m, row.heading_deg, row.position)
 
 
 DATASET = Dataset(

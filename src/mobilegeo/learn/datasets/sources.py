@@ -112,7 +112,9 @@ def read_sources(spec: SourceSpec, data_root: Path) -> list[Source]:
         raise ResourceError(path, "no such imagery", "check `data_root` and `path`")
     sources = [_rows(source, spec) for source in READERS[spec.kind](path, spec)]
     if not sources:
-        raise ResourceError(path, f"holds no imagery of kind {spec.kind!r}", "check `kind`")
+        raise ResourceError(
+            path, f"holds no imagery of kind {spec.kind!r}", "check the path and the kind"
+        )
     return sources
 
 

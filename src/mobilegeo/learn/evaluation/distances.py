@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pyproj import Geod
 
 Array = NDArray[np.float64]
 
@@ -108,6 +109,21 @@ def denseuav_metrics(query: Array, ranked: Array) -> dict[str, float]:
     }
 
 
+def geodesic_m(query: Array, ranked: Array) -> Array:
+    """Lengths of geodesics on WGS84.
+
+    Args:
+        query: (lat, lon) in degrees, float64 [Q, 2].
+        ranked: of the most similar items, float64 [Q, K, 2].
+
+    Returns:
+        Metres, float64 [Q, K].
+    """
+    start = np.broadcast_to(query[:, None], ranked.shape)
+    inverse = Geod(ellps="WGS84").inv(start[..., 1], start[..., 0], ranked[..., 1], ranked[..., 0])
+    return np.asarray(inverse[2], dtype=np.float64)
+
+
 def game4loc_metrics(query: Array, ranked: Array) -> dict[str, float]:
     """SDM@1/3/5, fractions, and dis@1/3/5, metres, of Game4Loc.
 
@@ -115,7 +131,20 @@ def game4loc_metrics(query: Array, ranked: Array) -> dict[str, float]:
         query: (x, y) in metres, float64 [Q, 2].
         ranked: of the five most similar items, float64 [Q, 5, 2].
     """
-    metres = plane_distances_m(query, ranked)
+    return _by_metres(plane_distances_m(query, ranked))
+
+
+def visloc_metrics(query: Array, ranked: Array) -> dict[str, float]:
+    """Game4Loc's SDM@1/3/5, fractions, and dis@1/3/5, metres, with distances on WGS84.
+
+    Args:
+        query: (lat, lon) in degrees, float64 [Q, 2].
+        ranked: of the five most similar items, float64 [Q, 5, 2].
+    """
+    return _by_metres(geodesic_m(query, ranked))
+
+
+def _by_metres(metres: Array) -> dict[str, float]:
     return {
         **{f"SDM@{k}": sdm_at(metres, k, GAME4LOC_SCALE) for k in GAME4LOC_DEPTHS},
         **{f"dis@{k}": mean_distance(metres, k) for k in GAME4LOC_DEPTHS},

@@ -86,6 +86,23 @@ def match_pairs(pairs: Sequence[Sequence[int]], gallery_size: int) -> Matches:
     return Matches(np.concatenate([*rows, np.zeros(0, np.int64)]), starts)
 
 
+def restricted(matches: Matches, queries: NDArray[np.bool_], items: NDArray[np.bool_]) -> Matches:
+    """Right answers of some queries among some items.
+
+    Args:
+        matches: of all.
+        queries: bool [Q]; the others lose their right answers, but stay.
+        items: bool [N]; the others leave, and those that stay are numbered anew.
+    """
+    if queries.all() and items.all():
+        return matches
+    query = np.repeat(np.arange(len(queries)), np.diff(matches.starts))
+    kept = queries[query] & items[matches.items]
+    counts = np.bincount(query[kept], minlength=len(queries))
+    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Matches((np.cumsum(items) - 1)[matches.items[kept]], starts)
+
+
 @dataclass(frozen=True)
 class Ranking:
     """Where a gallery's items came for each query.

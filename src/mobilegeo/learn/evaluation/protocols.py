@@ -19,7 +19,9 @@ from mobilegeo.learn.evaluation.distances import (
     GAME4LOC_DEPTHS,
     denseuav_metrics,
     game4loc_metrics,
+    visloc_metrics,
 )
+from mobilegeo.learn.evaluation.embedded_set import EmbeddedSet, Positions
 from mobilegeo.learn.evaluation.metrics import (
     JUNK,
     Matches,
@@ -28,40 +30,26 @@ from mobilegeo.learn.evaluation.metrics import (
     rank,
     recall_at,
     recall_at_one_percent,
+    restricted,
     step_ap,
     trapezoidal_ap,
 )
 
+__all__ = [
+    "PROTOCOLS",
+    "DistanceRule",
+    "EmbeddedSet",
+    "Protocol",
+    "Result",
+    "evaluate",
+    "find_protocol",
+]
+
 View = Literal["drone", "satellite"]
-Positions = NDArray[np.float64]
 DEPTHS = (1, 5, 10)
 """Ranks at which recall is told."""
-
-
-@dataclass(frozen=True)
-class EmbeddedSet:
-    """The queries, or the gallery.
-
-    Attributes:
-        embeddings: floating [N, D], L2-normalised.
-        labels: integer [N], the place each image shows; −1 in a gallery is junk. None where the
-            protocol takes lists of right answers instead.
-        positions: float64 [N, 2], in the protocol's units; None where it measures no distances.
-    """
-
-    embeddings: NDArray[np.floating]
-    labels: NDArray[np.int64] | None = None
-    positions: Positions | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("labels", "positions"):
-            values = getattr(self, name)
-            if values is not None and len(values) != len(self.embeddings):
-                raise UsageError(
-                    name,
-                    f"number {len(values)} for {len(self.embeddings)} embeddings",
-                    "give one an image",
-                )
+DEGREES, METRES = "(lat, lon) in degrees", "(x, y) in metres"
+"""What positions are given in: on the earth, or in a dataset's own flat frame."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +58,7 @@ class DistanceRule:
 
     Attributes:
         depth: how many of the most similar items it looks at.
-        unit: of the positions, for messages.
+        unit: of the positions, `DEGREES` or `METRES`.
         measure: positions of queries [Q, 2] and of their most similar items [Q, depth, 2] to
             metrics by name.
     """
@@ -114,6 +102,8 @@ class Result:
         gallery: items ranked.
         junk: items of the gallery left out.
         metrics: by name; fractions 0 … 1, but `dis@K` in metres.
+        unreadable_queries: queries that could not be read; they count as missed.
+        unreadable_gallery: items that could not be read; they are left out of the gallery.
     """
 
     protocol: str
@@ -122,6 +112,8 @@ class Result:
     gallery: int
     junk: int
     metrics: dict[str, float]
+    unreadable_queries: int = 0
+    unreadable_gallery: int = 0
 
     def to_record(self) -> dict[str, str | float]:
         """One row of a table; fractions become percent, and headings state units."""
@@ -129,20 +121,38 @@ class Result:
             "protocol": self.protocol,
             "queries": self.queries,
             "gallery": self.gallery,
+            **self._unreadable(),
             **dict(_in_table_units(name, value) for name, value in self.metrics.items()),
         }
 
+    def _unreadable(self) -> dict[str, int]:
+        if not (self.unreadable_queries or self.unreadable_gallery):
+            return {}
+        return {
+            "unreadable queries": self.unreadable_queries,
+            "unreadable gallery": self.unreadable_gallery,
+        }
+
+
+def _in_metres(name: str) -> bool:
+    return name.startswith("dis@")
+
 
 def _in_table_units(name: str, value: float) -> tuple[str, float]:
-    return (f"{name} (m)", value) if name.startswith("dis@") else (f"{name} (%)", 100.0 * value)
+    return (f"{name} (m)", value) if _in_metres(name) else (f"{name} (%)", 100.0 * value)
 
 
-def _both_directions(dataset: str) -> tuple[Protocol, ...]:
-    """Drone to satellite and back, with all of the gallery and with Sample4Geo's part of it."""
-    official = (
+def _recall(dataset: str) -> tuple[Protocol, Protocol]:
+    """Drone to satellite and back as University-1652's evaluator has it."""
+    return (
         Protocol(f"{dataset}-d2s", query="drone", gallery="satellite"),
         Protocol(f"{dataset}-s2d", query="satellite", gallery="drone"),
     )
+
+
+def _both_galleries(dataset: str) -> tuple[Protocol, ...]:
+    """Both directions, with all of the gallery and with Sample4Geo's part of it."""
+    official = _recall(dataset)
     dropping = (
         replace(protocol, name=f"{protocol.name}-sample4geo", drops_distractors=True)
         for protocol in official
@@ -150,25 +160,29 @@ def _both_directions(dataset: str) -> tuple[Protocol, ...]:
     return (*official, *dropping)
 
 
+def _graded(dataset: str, rule: DistanceRule) -> tuple[Protocol, Protocol]:
+    """Listed right answers and scikit-learn's AP as in Game4Loc; distances of tiles only."""
+    there, back = (
+        replace(protocol, average_precision=step_ap, paired=True) for protocol in _recall(dataset)
+    )
+    return replace(there, name=dataset, distances=rule), back
+
+
+_DEPTH = max(GAME4LOC_DEPTHS)
+_DENSEUAV = DistanceRule(max(DENSEUAV_DEPTHS), DEGREES, denseuav_metrics)
+_GTA = DistanceRule(_DEPTH, METRES, game4loc_metrics)
+_VISLOC = DistanceRule(_DEPTH, DEGREES, visloc_metrics)
+
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
-        *_both_directions("university1652"),
-        *_both_directions("sues200"),
-        Protocol(
-            "denseuav",
-            query="drone",
-            gallery="satellite",
-            distances=DistanceRule(max(DENSEUAV_DEPTHS), "(lat, lon) in degrees", denseuav_metrics),
-        ),
-        Protocol(
-            "gta-uav",
-            query="drone",
-            gallery="satellite",
-            average_precision=step_ap,
-            paired=True,
-            distances=DistanceRule(max(GAME4LOC_DEPTHS), "(x, y) in metres", game4loc_metrics),
-        ),
+        *_both_galleries("university1652"),
+        *_both_galleries("sues200"),
+        Protocol("denseuav", query="drone", gallery="satellite", distances=_DENSEUAV),
+        *_recall("denseuav"),
+        *_graded("gta-uav", _GTA),
+        *_graded("uav-visloc", _VISLOC),
+        *_recall("folder"),
     )
 }
 """All protocols by name."""
@@ -195,41 +209,62 @@ def evaluate(
     Returns:
         R@1, R@5, R@10, R@1%, AP, and the protocol's distances.
     """
-    if not len(query.embeddings):
-        raise UsageError("queries", "are none", "check the query folder")
-    searched = gallery if protocol.paired else _without_junk(protocol, query, gallery)
-    matches = _matches(protocol, query, searched, pairs)
+    _check_readable(query, gallery)
+    ranked = _not_junk(protocol, query, gallery)
+    searched = ranked & gallery.readable
+    matches = restricted(_matches(protocol, query, gallery, pairs), query.readable, searched)
     rule = protocol.distances
-    _check_positions(protocol, query, searched)
-    ranking = rank(query.embeddings, searched.embeddings, matches, rule.depth if rule else 0)
+    _check_positions(protocol, query, gallery)
+    items = gallery.embeddings if searched.all() else gallery.embeddings[searched]
+    ranking = rank(query.embeddings, items, matches, rule.depth if rule else 0)
     metrics = {f"R@{k}": recall_at(ranking, k) for k in DEPTHS}
     metrics["R@1%"] = recall_at_one_percent(ranking, len(gallery.embeddings))
     metrics["AP"] = protocol.average_precision(ranking)
-    if rule and query.positions is not None and searched.positions is not None:
-        metrics |= rule.measure(query.positions, searched.positions[ranking.top])
+    if rule and query.positions is not None and gallery.positions is not None:
+        answers = gallery.positions[searched][ranking.top]
+        metrics |= _distances(rule, query.positions, answers, query.readable)
     return Result(
         protocol.name,
         queries=ranking.queries,
         unmatched_queries=int((~ranking.matched).sum()),
-        gallery=len(searched.embeddings),
-        junk=len(gallery.embeddings) - len(searched.embeddings),
+        gallery=len(items),
+        junk=int((~ranked).sum()),
         metrics=metrics,
+        unreadable_queries=int((~query.readable).sum()),
+        unreadable_gallery=int((ranked & ~gallery.readable).sum()),
     )
 
 
-def _without_junk(protocol: Protocol, query: EmbeddedSet, gallery: EmbeddedSet) -> EmbeddedSet:
+def _check_readable(query: EmbeddedSet, gallery: EmbeddedSet) -> None:
+    if not len(query.embeddings):
+        raise UsageError("queries", "are none", "check the query folder")
+    for name, side in (("queries", query), ("gallery", gallery)):
+        if len(side.embeddings) and not side.readable.any():
+            raise UsageError(name, "hold no readable image", "unpack the dataset again")
+
+
+def _not_junk(protocol: Protocol, query: EmbeddedSet, gallery: EmbeddedSet) -> NDArray[np.bool_]:
+    """Items that the protocol ranks, bool [N]."""
+    if protocol.paired:
+        return np.ones(len(gallery.embeddings), dtype=np.bool_)
     query_labels, labels = _labels(protocol, query, gallery)
-    kept = labels != JUNK
+    kept: NDArray[np.bool_] = labels != JUNK
     if protocol.drops_distractors:
         kept &= np.isin(labels, query_labels)
-    if kept.all():
-        return gallery
-    if not kept.any():
+    if not (kept & gallery.readable).any():
         raise UsageError(
             "gallery", f"is all junk under the protocol {protocol.name}", "check its labels"
         )
-    positions = None if gallery.positions is None else gallery.positions[kept]
-    return EmbeddedSet(gallery.embeddings[kept], labels[kept], positions)
+    return kept
+
+
+def _distances(
+    rule: DistanceRule, query: Positions, answers: Positions, readable: NDArray[np.bool_]
+) -> dict[str, float]:
+    """Metrics of the readable queries; where they are shares, the others count as missed."""
+    share = float(readable.mean())
+    measured = rule.measure(query[readable], answers[readable])
+    return {name: value if _in_metres(name) else value * share for name, value in measured.items()}
 
 
 def _labels(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Literal
 
 from mobilegeo.errors import UsageError
+from mobilegeo.learn.configuration import read_toml, record
 from mobilegeo.learn.datasets.sources import SourceSpec
 from mobilegeo.learn.models.place_encoder import ModelConfig
 
-_Record = TypeVar("_Record")
+TASK: Literal["layout_head"] = "layout_head"
+"""`task` of the configurations that are for this trainer."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,15 @@ class TrainConfig:
         model: the network.
         sources: training imagery.
         validation: held-out imagery.
+        task: names this trainer for `mobilegeo learn train`.
     """
 
     model_id: str
     data_root: Path
     out: Path
-    sources: tuple[SourceSpec, ...]
-    validation: tuple[SourceSpec, ...]
+    sources: tuple[SourceSpec, ...] = ()
+    validation: tuple[SourceSpec, ...] = ()
+    task: Literal["layout_head"] = TASK
     weights: Path | None = None
     seed: int = 0
     groups: int = 10_000
@@ -70,36 +73,10 @@ class TrainConfig:
                 raise UsageError(self.model_id, f"{name} is below 1", "give a positive number")
 
 
-def load_config(path: Path) -> TrainConfig:
-    """Reads a configuration.
+def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Reads a configuration, changed by `section.key=value` overrides.
 
     Raises:
         UsageError: the file is missing, is not TOML, or has unknown, missing or mistyped keys.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(path, f"is not a readable TOML file ({error})", "correct it") from error
-    for name in ("weights", "data_root", "out"):
-        if name in table:
-            table[name] = (path.parent / str(table[name])).resolve()
-    for name in ("sources", "validation"):
-        entries = table.get(name, [])
-        table[name] = tuple(_record(SourceSpec, entry, f"{path} [[{name}]]") for entry in entries)
-    table["model"] = _record(ModelConfig, table.get("model", {}), f"{path} [model]")
-    return _record(TrainConfig, table, str(path))
-
-
-def _record(kind: type[_Record], table: Mapping[str, Any], where: str) -> _Record:
-    """Builds a dataclass from a table, refusing keys it does not have."""
-    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(table) - set(known))
-    if unknown:
-        raise UsageError(
-            where, f"has unknown keys {unknown}", f"remove them; the known ones are {sorted(known)}"
-        )
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise UsageError(where, f"cannot be used ({error})", "correct the keys") from error
+    return record(TrainConfig, read_toml(path, overrides), str(path), path.parent)

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +56,7 @@ class Trainer:
         self.step = checkpoint.step_of(path)
 
 
-def run(config_path: Path) -> Path:
+def run(config_path: Path, overrides: Sequence[str] = ()) -> Path:
     """Trains what the configuration describes and returns the last checkpoint.
 
     Everything is under `out`: `trunk.onnx` and `cache/` (simulated pairs behind the frozen
@@ -66,7 +67,7 @@ def run(config_path: Path) -> Path:
         UsageError: the configuration cannot be meant.
         ResourceError: imagery or weights are missing.
     """
-    config = load_config(config_path)
+    config = load_config(config_path, overrides)
     config.out.mkdir(parents=True, exist_ok=True)
     trainer = _trainer(config)
     trunk = _trunk(config, trainer)

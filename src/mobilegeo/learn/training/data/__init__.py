@@ -1,0 +1,1 @@
+"""What feeds training: places into batches of views, augmented, each one reproducible."""
