@@ -18,7 +18,7 @@ import argparse
 import resource
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -31,7 +31,7 @@ from mobilegeo.locate.correlate import MapSpectrum, Template
 from mobilegeo.locate.hypotheses import hypotheses
 from mobilegeo.locate.prior import Box
 from mobilegeo.locate.scan import Block, blocks
-from mobilegeo.locate.template import MapStatistics, make_templates, template_patch
+from mobilegeo.locate.template import MapStatistics, view_templates
 from mobilegeo.maps.cells import CHUNK_CELLS, FEATURE_STEP, CellBox, quantised
 from mobilegeo.maps.pack import MapPack
 from mobilegeo.metadata.telemetry import read_telemetry_csv
@@ -129,19 +129,21 @@ def lay_in(cells: np.ndarray, pack: MapPack, corner: int) -> tuple[float, float]
 
 def queries(
     run: Path, photos: Path, every: int, origin: tuple[float, float], world: ArrayMap,
-    encoder: Encoder,
+    encoder: Encoder, *, turned: bool,
 ) -> Iterator[Query]:  # fmt: skip
-    """Every n-th photo with a known place, as its telemetry has it."""
+    """Every n-th photo with a known place, as its telemetry has it, or under all trial headings."""
     pack, table = MapPack.open(run / "map.pack"), read_telemetry_csv(run / "telemetry.csv")
     statistics = MapStatistics(world.feature_mean, world.feature_std)
     for truth in read_truth_csv(run / "truth.csv")[::every]:
         path = next(photos.rglob(Path(truth.photo).name))
         photo = read_photo(path, overrides=table.lookup(path), min_side_px=1000)
         height, width = photo.image.shape[:2]
-        view = hypotheses(photo.telemetry.pose, photo.camera, width, height).views[0]
-        patch = template_patch(photo.image, view, encoder.spec)
+        pose = photo.telemetry.pose
+        pose = replace(pose, heading_deg=None) if turned else pose
+        views = hypotheses(pose, photo.camera, width, height).views
         x_m, y_m = pack.frame.xy(truth.position)
-        yield Query(make_templates([patch], encoder, statistics), x_m + origin[0], y_m + origin[1])
+        templates = view_templates(photo.image, views, encoder, statistics)
+        yield Query(templates, x_m + origin[0], y_m + origin[1])
 
 
 def full_ranks(world: ArrayMap, found: list[Query]) -> tuple[list[int], float]:
@@ -213,6 +215,8 @@ def main() -> None:
                         metavar=("RUN", "PHOTOS"))  # fmt: skip
     parser.add_argument("--km2", type=float, nargs="+", default=[26.0, 100.0])
     parser.add_argument("--every", type=int, default=2, help="take every n-th photo")
+    parser.add_argument("--turned", action="store_true",
+                        help="heading unknown: 24 trial headings, coarse search only")  # fmt: skip
     parser.add_argument("--encoder", default="first")
     options = parser.parse_args()
     encoder = load_encoder(options.encoder)
@@ -229,14 +233,17 @@ def main() -> None:
         found = [
             query
             for (run, photos), origin in zip(options.located, origins, strict=True)
-            for query in queries(run, photos, options.every, origin, world, encoder)
+            for query in queries(
+                run, photos, options.every, origin, world, encoder, turned=options.turned
+            )
         ]
-        _row(world, "full resolution", *full_ranks(world, found))
+        if not options.turned:
+            _row(world, "full resolution", *full_ranks(world, found))
         start, clock = time.process_time(), time.perf_counter()
         coarse = CoarseMap(world)
         cpu, clock = time.process_time() - start, time.perf_counter() - clock
         _row(world, "coarse", *coarse_ranks(coarse, world.area, found))
-        many = found[0].templates * 24
+        many = found[0].templates[:1] * 24
         turned = timed(lambda c=coarse, w=world, m=many: c.places(m, [w.area], _anywhere))
         print(
             f"\n{world.area.area_m2 / 1e6:.0f} km²: the coarse map is made in {cpu:.2f} s of "

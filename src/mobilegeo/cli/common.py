@@ -1,14 +1,34 @@
-"""What several commands share: progress bars, and points written as LAT,LON."""
+"""What several commands share: options, progress bars, and points written as LAT,LON."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from mobilegeo.errors import UsageError
 from mobilegeo.geo import LatLon
 
+if TYPE_CHECKING:
+    from mobilegeo.locate.prior import CirclePrior
+
 Advance = Callable[[str, int, int], None]
+
+DEFAULT_RADIUS_M = 500.0
+
+RadiusM = Annotated[
+    float | None, typer.Option(help=f"Metres around --near; {DEFAULT_RADIUS_M:g} if not given.")
+]
+PitchDeg = Annotated[float | None, typer.Option(help="-90 looks straight down, 0 at the horizon.")]
+RollDeg = Annotated[float | None, typer.Option(help="Positive when the camera leans to the right.")]
+AglM = Annotated[float | None, typer.Option(help="Height above the ground, metres.")]
+HfovDeg = Annotated[float | None, typer.Option(help="Field of view across the image's width.")]
+EncoderName = Annotated[
+    str | None, typer.Option(help="The encoder that made the pack, if it is not a shipped one.")
+]
+"""Options of `locate` and `track`."""
 
 
 @contextmanager
@@ -33,6 +53,22 @@ def progress_bar() -> Iterator[Advance]:
 
     with bar:
         yield advance
+
+
+def near_prior(near: str | None, radius_m: float | None) -> CirclePrior | None:
+    """The circle that `--near` and `--radius-m` describe.
+
+    Raises:
+        UsageError: a radius without a point, or one of them cannot be meant.
+    """
+    from mobilegeo.locate.prior import CirclePrior
+
+    if near is None:
+        if radius_m is not None:
+            raise UsageError("--radius-m", "is given without --near", "give --near LAT,LON too")
+        return None
+    radius_m = DEFAULT_RADIUS_M if radius_m is None else radius_m
+    return CirclePrior(parse_lat_lon(near, "--near"), radius_m)
 
 
 def parse_lat_lon(text: str, option: str) -> LatLon:

@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mobilegeo.cli.common import parse_lat_lon, progress_bar
+from mobilegeo.cli.common import (
+    AglM,
+    EncoderName,
+    HfovDeg,
+    PitchDeg,
+    RadiusM,
+    RollDeg,
+    near_prior,
+    progress_bar,
+)
 from mobilegeo.errors import UsageError
 
 if TYPE_CHECKING:
     from mobilegeo.fix import Fix
-    from mobilegeo.locate.prior import Prior
     from mobilegeo.locate.views.sight import Choice
-
-DEFAULT_RADIUS_M = 500.0
 
 
 def locate(
@@ -40,23 +46,15 @@ def locate(
         str | None,
         typer.Option(help="The drone is within --radius-m of this point.", metavar="LAT,LON"),
     ] = None,
-    radius_m: Annotated[
-        float | None, typer.Option(help=f"Metres around --near; {DEFAULT_RADIUS_M:g} if not given.")
-    ] = None,
+    radius_m: RadiusM = None,
     heading_deg: Annotated[
         float | None,
         typer.Option(help="Direction of the image's top edge, clockwise from true north."),
     ] = None,
-    pitch_deg: Annotated[
-        float | None, typer.Option(help="-90 looks straight down, 0 at the horizon.")
-    ] = None,
-    roll_deg: Annotated[
-        float | None, typer.Option(help="Positive when the camera leans to the right.")
-    ] = None,
-    agl_m: Annotated[float | None, typer.Option(help="Height above the ground, metres.")] = None,
-    hfov_deg: Annotated[
-        float | None, typer.Option(help="Field of view across the image's width.")
-    ] = None,
+    pitch_deg: PitchDeg = None,
+    roll_deg: RollDeg = None,
+    agl_m: AglM = None,
+    hfov_deg: HfovDeg = None,
     top: Annotated[int, typer.Option(min=1, help="How many candidate tiles to report.")] = 5,
     retrieval_only: Annotated[
         bool, typer.Option("--retrieval-only", help="Tile embeddings alone, without alignment.")
@@ -89,10 +87,7 @@ def locate(
         bool,
         typer.Option("--ignore-gps", help="Do not use the photos' own GPS, not even as a prior."),
     ] = False,
-    encoder: Annotated[
-        str | None,
-        typer.Option(help="The encoder that made the pack, if it is not a shipped one."),
-    ] = None,
+    encoder: EncoderName = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="Write fixes: .geojson, .gpx, .kml, .csv or .jsonl.")
@@ -120,7 +115,7 @@ def locate(
         writer_for(out)
     overrides = Telemetry(heading_deg, pitch_deg, roll_deg, agl_m, hfov_deg)
     table = TelemetryTable("", ()) if telemetry is None else read_telemetry_csv(telemetry)
-    options = Options(top, retrieval_only, ignore_gps, _prior(near, radius_m), verify)
+    options = Options(top, retrieval_only, ignore_gps, near_prior(near, radius_m), verify)
     choice = _choice(together, views, view_selection)
     files = photo_files(photos)
     pack = MapPack.open(map_pack)
@@ -148,17 +143,6 @@ def locate(
         typer.echo(f"report: {writer.write()}", err=True)
     if any(fix.status == "error" for fix in fixes):
         raise typer.Exit(1)
-
-
-def _prior(near: str | None, radius_m: float | None) -> Prior | None:
-    from mobilegeo.locate.prior import CirclePrior
-
-    if near is None:
-        if radius_m is not None:
-            raise UsageError("--radius-m", "is given without --near", "give --near LAT,LON too")
-        return None
-    radius_m = DEFAULT_RADIUS_M if radius_m is None else radius_m
-    return CirclePrior(parse_lat_lon(near, "--near"), radius_m)
 
 
 def _choice(together: bool, views: int | None, selection: str | None) -> Choice | None:

@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mobilegeo.cli.common import parse_lat_lon, progress_bar
+from mobilegeo.cli.common import (
+    AglM,
+    EncoderName,
+    HfovDeg,
+    PitchDeg,
+    RadiusM,
+    RollDeg,
+    near_prior,
+    progress_bar,
+)
 from mobilegeo.errors import UsageError
 
 if TYPE_CHECKING:
     from mobilegeo.geo import LatLon
-    from mobilegeo.locate.prior import CirclePrior
     from mobilegeo.maps.pack import MapPack
     from mobilegeo.track.records import Track
     from mobilegeo.track.tracker import Step
-
-DEFAULT_RADIUS_M = 500.0
 
 
 def track(
@@ -44,30 +50,19 @@ def track(
         str | None,
         typer.Option(help="The flight starts within --radius-m of this point.", metavar="LAT,LON"),
     ] = None,
-    radius_m: Annotated[
-        float | None, typer.Option(help=f"Metres around --near; {DEFAULT_RADIUS_M:g} if not given.")
-    ] = None,
+    radius_m: RadiusM = None,
     heading_deg: Annotated[
         float | None, typer.Option(help="Of all frames, clockwise from true north.")
     ] = None,
-    pitch_deg: Annotated[
-        float | None, typer.Option(help="-90 looks straight down, 0 at the horizon.")
-    ] = None,
-    roll_deg: Annotated[
-        float | None, typer.Option(help="Positive when the camera leans to the right.")
-    ] = None,
-    agl_m: Annotated[float | None, typer.Option(help="Height above the ground, metres.")] = None,
-    hfov_deg: Annotated[
-        float | None, typer.Option(help="Field of view across the image's width.")
-    ] = None,
+    pitch_deg: PitchDeg = None,
+    roll_deg: RollDeg = None,
+    agl_m: AglM = None,
+    hfov_deg: HfovDeg = None,
     ignore_gps: Annotated[
         bool,
         typer.Option("--ignore-gps", help="Do not use GPS positions, not even to search there."),
     ] = False,
-    encoder: Annotated[
-        str | None,
-        typer.Option(help="The encoder that made the pack, if it is not a shipped one."),
-    ] = None,
+    encoder: EncoderName = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a frame.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="Write the track: .gpx, .geojson, .kml, .csv or .jsonl.")
@@ -96,7 +91,7 @@ def track(
 
     if out is not None:
         track_writer_for(out)
-    start, positions = _start(near, radius_m), _true_positions(truth, report)
+    start, positions = near_prior(near, radius_m), _true_positions(truth, report)
     overrides = Telemetry(heading_deg, pitch_deg, roll_deg, agl_m, hfov_deg)
     opened = open_source(source, telemetry=telemetry, overrides=overrides, rate_hz=fps)
     pack = MapPack.open(map_pack)
@@ -141,17 +136,6 @@ def summary(found: Track) -> str:
         lines.append(f"sigma: median {sigmas[len(sigmas) // 2]:.1f} m, largest {sigmas[-1]:.1f} m")
     lines += [f"to add to the telemetry's {name}: {bias}" for name, bias in found.biases.items()]
     return "\n".join([*lines, *found.notes])
-
-
-def _start(near: str | None, radius_m: float | None) -> CirclePrior | None:
-    from mobilegeo.locate.prior import CirclePrior
-
-    if near is None:
-        if radius_m is not None:
-            raise UsageError("--radius-m", "is given without --near", "give --near LAT,LON too")
-        return None
-    radius_m = DEFAULT_RADIUS_M if radius_m is None else radius_m
-    return CirclePrior(parse_lat_lon(near, "--near"), radius_m)
 
 
 def _true_positions(truth: Path | None, report: Path | None) -> dict[str, LatLon]:
