@@ -32,9 +32,10 @@ SIZE = 10
 X, Y, UX, UY, AHEAD, ACROSS, PITCH, SIDE, SHARED_X, SHARED_Y = range(SIZE)
 
 STEERED_PSD = 0.3
-UNSTEERED_PSD = 2.0
+UNSTEERED_PSD = 12.0
 """Power spectral density of the accelerations that drive u, m²/s³, with the heading known and
-without, when turns come unannounced (`docs/results/track.md`)."""
+without, when turns come unannounced: at 10 m/s and 22°/s by 4 m/s²
+(`docs/results/track.md`)."""
 
 AHEAD_DRIFT = 0.04
 ACROSS_DRIFT = 0.001
