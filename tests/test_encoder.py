@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from maps_kit import FakeEncoder, PlainSource
 from mobilegeo.encoder import SHIPPED, Encoder, ImageSpec, encoder_for, load_encoder
 from mobilegeo.encoder.base import METADATA_KEY
-from mobilegeo.encoder.onnx import OnnxEncoder, normalise_pixels
+from mobilegeo.encoder.graph import normalise_pixels
+from mobilegeo.encoder.onnx import OnnxEncoder
 from mobilegeo.encoder.registry import DEFAULT
 from mobilegeo.errors import EncoderError, PackError
 from mobilegeo.maps.build import build_pack

@@ -30,6 +30,17 @@ EncoderName = Annotated[
 ]
 """Options of `locate` and `track`."""
 
+RuntimeName = Annotated[
+    str,
+    typer.Option(
+        "--runtime",
+        help="What computes the encoder: onnx, onnx-cuda, onnx-tensorrt, onnx-openvino, openvino, "
+        "openvino-bf16, or auto, the fastest here by a trial of a second.",
+        metavar="NAME",
+    ),
+]
+"""Option of every command that opens an encoder."""
+
 
 @contextmanager
 def progress_bar() -> Iterator[Advance]:

@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from mobilegeo.cli.common import RuntimeName
+from mobilegeo.encoder.runtimes import DEFAULT_RUNTIME
+
 app = typer.Typer(help="List the shipped encoders, and look at one.")
 
 
@@ -28,16 +31,17 @@ def info(
     encoder: Annotated[
         str, typer.Argument(help="A shipped encoder or an exported .onnx file.", metavar="ENCODER")
     ],
+    runtime: RuntimeName = DEFAULT_RUNTIME,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Shows the facts that travel with an encoder's weights.
+    """Shows the facts that travel with an encoder's weights, and what computes it here.
 
     Example: mobilegeo encoders info first
     """
     from mobilegeo.encoder import load_encoder
 
-    loaded = load_encoder(encoder)
-    facts = asdict(loaded.spec) | {"sha256": loaded.sha256}
+    loaded = load_encoder(encoder, runtime=runtime)
+    facts = asdict(loaded.spec) | {"sha256": loaded.sha256, "runtime": loaded.runtime}
     if as_json:
         typer.echo(json.dumps(facts))
         return

@@ -14,9 +14,11 @@ from mobilegeo.cli.common import (
     PitchDeg,
     RadiusM,
     RollDeg,
+    RuntimeName,
     near_prior,
     progress_bar,
 )
+from mobilegeo.encoder.runtimes import DEFAULT_RUNTIME
 from mobilegeo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ def locate(
         typer.Option("--ignore-gps", help="Do not use the photos' own GPS, not even as a prior."),
     ] = False,
     encoder: EncoderName = None,
+    runtime: RuntimeName = DEFAULT_RUNTIME,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="Write fixes: .geojson, .gpx, .kml, .csv or .jsonl.")
@@ -119,7 +122,7 @@ def locate(
     choice = _choice(together, views, view_selection)
     files = photo_files(photos)
     pack = MapPack.open(map_pack)
-    localizer = Localizer(pack, encoder_for(pack, encoder), options)
+    localizer = Localizer(pack, encoder_for(pack, encoder, runtime=runtime), options)
     writer = None if report is None else ReportWriter(report, pack)
 
     fixes = []

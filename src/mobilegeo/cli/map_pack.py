@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from mobilegeo.cli.common import parse_lengths, progress_bar
+from mobilegeo.cli.common import RuntimeName, parse_lengths, progress_bar
 from mobilegeo.encoder.registry import DEFAULT
+from mobilegeo.encoder.runtimes import DEFAULT_RUNTIME
 
 app = typer.Typer(help="Make a map pack from imagery, and look at one.")
 
@@ -51,6 +52,7 @@ def build(
     encoder: Annotated[
         str, typer.Option(help="A shipped encoder or an exported .onnx file.")
     ] = DEFAULT,
+    runtime: RuntimeName = DEFAULT_RUNTIME,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted build.")
     ] = False,
@@ -75,7 +77,7 @@ def build(
         pack = build_pack(
             open_map(rasters),
             out,
-            load_encoder(encoder),
+            load_encoder(encoder, runtime=runtime),
             heights=heights,
             imagery=imagery,
             footprints_m=footprints,

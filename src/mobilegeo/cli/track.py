@@ -15,9 +15,11 @@ from mobilegeo.cli.common import (
     PitchDeg,
     RadiusM,
     RollDeg,
+    RuntimeName,
     near_prior,
     progress_bar,
 )
+from mobilegeo.encoder.runtimes import DEFAULT_RUNTIME
 from mobilegeo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ def track(
         typer.Option("--ignore-gps", help="Do not use GPS positions, not even to search there."),
     ] = False,
     encoder: EncoderName = None,
+    runtime: RuntimeName = DEFAULT_RUNTIME,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a frame.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="Write the track: .gpx, .geojson, .kml, .csv or .jsonl.")
@@ -95,7 +98,7 @@ def track(
     overrides = Telemetry(heading_deg, pitch_deg, roll_deg, agl_m, hfov_deg)
     opened = open_source(source, telemetry=telemetry, overrides=overrides, rate_hz=fps)
     pack = MapPack.open(map_pack)
-    localizer = Localizer(pack, encoder_for(pack, encoder))
+    localizer = Localizer(pack, encoder_for(pack, encoder, runtime=runtime))
     tracker = Tracker(localizer, near=start, ignore_gps=ignore_gps)
     if report is not None:
         make_folder(report)  # before the work rather than after

@@ -2,5 +2,14 @@
 
 from mobilegeo.encoder.base import Encoded, Encoder, ImageSpec
 from mobilegeo.encoder.registry import SHIPPED, encoder_for, load_encoder
+from mobilegeo.encoder.runtimes import RUNTIMES
 
-__all__ = ["SHIPPED", "Encoded", "Encoder", "ImageSpec", "encoder_for", "load_encoder"]
+__all__ = [
+    "RUNTIMES",
+    "SHIPPED",
+    "Encoded",
+    "Encoder",
+    "ImageSpec",
+    "encoder_for",
+    "load_encoder",
+]

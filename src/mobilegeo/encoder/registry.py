@@ -8,8 +8,8 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mobilegeo.encoder.base import Encoder
-from mobilegeo.encoder.onnx import OnnxEncoder
+from mobilegeo.encoder.graph import GraphEncoder
+from mobilegeo.encoder.runtimes import DEFAULT_RUNTIME, open_encoder
 from mobilegeo.errors import EncoderError, PackError
 
 if TYPE_CHECKING:
@@ -21,26 +21,33 @@ SHIPPED: dict[str, str] = {"first": "first.onnx"}
 DEFAULT = "first"
 
 
-def load_encoder(name: str | os.PathLike[str] = DEFAULT, *, threads: int | None = None) -> Encoder:
+def load_encoder(
+    name: str | os.PathLike[str] = DEFAULT,
+    *,
+    threads: int | None = None,
+    runtime: str = DEFAULT_RUNTIME,
+) -> GraphEncoder:
     """An encoder that ships with the package, or one from a file.
 
     Args:
         name: a name in `SHIPPED`, or the path of an exported `.onnx` file.
         threads: CPU threads; all cores when `None`.
+        runtime: what computes it, a name in `RUNTIMES` or `auto`.
 
     Raises:
-        EncoderError: there is no such name or file, or the file is no encoder.
+        EncoderError: there is no such name, file or runtime, or the file is no encoder.
+        MissingExtraError: the runtime is not installed.
     """
     if isinstance(name, str) and name in SHIPPED:
         with as_file(files("mobilegeo.encoder") / "weights" / SHIPPED[name]) as path:
-            return OnnxEncoder(path, threads=threads)
+            return open_encoder(path, threads=threads, runtime=runtime)
     if Path(name).suffix.lower() != ".onnx":
         raise EncoderError(
             name,
             "is neither a shipped encoder nor an .onnx file",
             f"choose one of {', '.join(SHIPPED)} or give the path of an exported .onnx file",
         )
-    return OnnxEncoder(name, threads=threads)
+    return open_encoder(name, threads=threads, runtime=runtime)
 
 
 def encoder_for(
@@ -48,17 +55,20 @@ def encoder_for(
     name: str | os.PathLike[str] | None = None,
     *,
     threads: int | None = None,
-) -> Encoder:
+    runtime: str = DEFAULT_RUNTIME,
+) -> GraphEncoder:
     """The encoder that made a pack.
 
     Args:
         pack: the map.
         name: as in `load_encoder`; when `None`, the shipped encoder with the pack's hash.
         threads: CPU threads; all cores when `None`.
+        runtime: what computes it, a name in `RUNTIMES` or `auto`.
 
     Raises:
         PackError: no shipped encoder made the pack, or the one named did not.
-        EncoderError: there is no such encoder.
+        EncoderError: there is no such encoder or runtime.
+        MissingExtraError: the runtime is not installed.
     """
     if name is None:
         name = next((n for n in SHIPPED if _shipped_sha256(n) == pack.encoder_sha256), None)
@@ -69,7 +79,7 @@ def encoder_for(
             "which does not ship with this version",
             "name its .onnx file with --encoder, or build the map again",
         )
-    encoder = load_encoder(name, threads=threads)
+    encoder = load_encoder(name, threads=threads, runtime=runtime)
     pack.require(encoder)
     return encoder
 
