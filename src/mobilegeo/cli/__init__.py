@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import typer
 
-from mobilegeo.cli import demo, encoders, evaluate, learn, locate, map_pack, track
+from mobilegeo.cli import bench, demo, encoders, evaluate, learn, locate, map_pack, track
 from mobilegeo.errors import MobileGeoError, UsageError
 
 NAME = "mobilegeo"
@@ -33,6 +33,7 @@ app.add_typer(map_pack.app, name="map")
 app.command()(locate.locate)
 app.command()(track.track)
 app.command()(evaluate.evaluate)
+app.command()(bench.bench)
 app.add_typer(encoders.app, name="encoders")
 app.add_typer(learn.app, name="learn")
 
