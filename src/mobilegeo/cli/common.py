@@ -31,11 +31,11 @@ EncoderName = Annotated[
 """Options of `locate` and `track`."""
 
 RuntimeName = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--runtime",
-        help="What computes the encoder: onnx, onnx-cuda, onnx-tensorrt, onnx-openvino, openvino, "
-        "openvino-bf16, or auto, the fastest here by a trial of a second.",
+        help="What computes the encoder: onnx (if not given), onnx-cuda, onnx-tensorrt, "
+        "onnx-openvino, openvino, openvino-bf16, or auto, the fastest here by a trial of a second.",
         metavar="NAME",
     ),
 ]

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from mobilegeo.cli.common import RuntimeName
-from mobilegeo.encoder.runtimes import DEFAULT_RUNTIME
 
 app = typer.Typer(help="List the shipped encoders, and look at one.")
 
@@ -31,7 +30,7 @@ def info(
     encoder: Annotated[
         str, typer.Argument(help="A shipped encoder or an exported .onnx file.", metavar="ENCODER")
     ],
-    runtime: RuntimeName = DEFAULT_RUNTIME,
+    runtime: RuntimeName = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Shows the facts that travel with an encoder's weights, and what computes it here.

@@ -18,7 +18,6 @@ from mobilegeo.cli.common import (
     near_prior,
     progress_bar,
 )
-from mobilegeo.encoder.runtimes import DEFAULT_RUNTIME
 from mobilegeo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def locate(
         typer.Option("--ignore-gps", help="Do not use the photos' own GPS, not even as a prior."),
     ] = False,
     encoder: EncoderName = None,
-    runtime: RuntimeName = DEFAULT_RUNTIME,
+    runtime: RuntimeName = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="Write fixes: .geojson, .gpx, .kml, .csv or .jsonl.")

@@ -10,7 +10,6 @@ import typer
 
 from mobilegeo.cli.common import RuntimeName, parse_lengths, progress_bar
 from mobilegeo.encoder.registry import DEFAULT
-from mobilegeo.encoder.runtimes import DEFAULT_RUNTIME
 
 app = typer.Typer(help="Make a map pack from imagery, and look at one.")
 
@@ -52,7 +51,7 @@ def build(
     encoder: Annotated[
         str, typer.Option(help="A shipped encoder or an exported .onnx file.")
     ] = DEFAULT,
-    runtime: RuntimeName = DEFAULT_RUNTIME,
+    runtime: RuntimeName = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted build.")
     ] = False,

@@ -19,7 +19,6 @@ from mobilegeo.cli.common import (
     near_prior,
     progress_bar,
 )
-from mobilegeo.encoder.runtimes import DEFAULT_RUNTIME
 from mobilegeo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def track(
         typer.Option("--ignore-gps", help="Do not use GPS positions, not even to search there."),
     ] = False,
     encoder: EncoderName = None,
-    runtime: RuntimeName = DEFAULT_RUNTIME,
+    runtime: RuntimeName = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a frame.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="Write the track: .gpx, .geojson, .kml, .csv or .jsonl.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mobilegeo.encoder.graph import GraphEncoder
-from mobilegeo.encoder.runtimes import DEFAULT_RUNTIME, open_encoder
+from mobilegeo.encoder.runtimes import open_encoder
 from mobilegeo.errors import EncoderError, PackError
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ def load_encoder(
     name: str | os.PathLike[str] = DEFAULT,
     *,
     threads: int | None = None,
-    runtime: str = DEFAULT_RUNTIME,
+    runtime: str | None = None,
 ) -> GraphEncoder:
     """An encoder that ships with the package, or one from a file.
 
     Args:
         name: a name in `SHIPPED`, or the path of an exported `.onnx` file.
         threads: CPU threads; all cores when `None`.
-        runtime: what computes it, a name in `RUNTIMES` or `auto`.
+        runtime: what computes it, a name in `RUNTIMES` or `auto`; `DEFAULT_RUNTIME` when `None`.
 
     Raises:
         EncoderError: there is no such name, file or runtime, or the file is no encoder.
@@ -55,7 +55,7 @@ def encoder_for(
     name: str | os.PathLike[str] | None = None,
     *,
     threads: int | None = None,
-    runtime: str = DEFAULT_RUNTIME,
+    runtime: str | None = None,
 ) -> GraphEncoder:
     """The encoder that made a pack.
 
@@ -63,7 +63,7 @@ def encoder_for(
         pack: the map.
         name: as in `load_encoder`; when `None`, the shipped encoder with the pack's hash.
         threads: CPU threads; all cores when `None`.
-        runtime: what computes it, a name in `RUNTIMES` or `auto`.
+        runtime: what computes it, a name in `RUNTIMES` or `auto`; `DEFAULT_RUNTIME` when `None`.
 
     Raises:
         PackError: no shipped encoder made the pack, or the one named did not.

@@ -31,19 +31,20 @@ REDUCED_PRECISION = frozenset({"openvino-bf16"})
 
 
 def open_encoder(
-    path: str | os.PathLike[str], *, threads: int | None = None, runtime: str = DEFAULT_RUNTIME
+    path: str | os.PathLike[str], *, threads: int | None = None, runtime: str | None = None
 ) -> GraphEncoder:
     """Opens a model file with a runtime; one that is missing is an error, never replaced.
 
     Args:
         path: an exported `.onnx` file.
         threads: CPU threads; all cores when `None`.
-        runtime: a name in `RUNTIMES`, or `AUTO`.
+        runtime: a name in `RUNTIMES`, or `AUTO`; `DEFAULT_RUNTIME` when `None`.
 
     Raises:
         EncoderError: there is no such runtime, it cannot start, or the file is no encoder.
         MissingExtraError: the runtime is not installed; names the package.
     """
+    runtime = DEFAULT_RUNTIME if runtime is None else runtime
     if runtime == AUTO:
         builds = {name: b for name, b in RUNTIMES.items() if name not in REDUCED_PRECISION}
         return fastest(path, builds, threads=threads)
