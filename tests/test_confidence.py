@@ -29,7 +29,7 @@ from mobilegeo.locate.confidence import (
 from mobilegeo.locate.prior import Box
 from mobilegeo.locate.retrieve import Match
 from mobilegeo.locate.scan import Heatmap, Mode
-from mobilegeo.maps.tiletable import TileTable
+from mobilegeo.maps.tiletable import TileLevel, TileTable, grid_keys
 
 ALIGNED, RETRIEVED = shipped().aligned, shipped().retrieved
 
@@ -158,10 +158,10 @@ def test_the_logistic_function_does_not_overflow(x):
         assert y == pytest.approx(1 / (1 + math.exp(-x)), abs=1e-12)
 
 
-def tiles_at(*points, footprint_m=100.0):
-    x, y = np.array(points, dtype=np.float64).T
-    side = np.full(len(x), footprint_m)
-    return TileTable.from_centres(LocalFrame(HERE), x, y, side, side / 64)
+def tiles_at(*points, footprint_m=100.0, stride_m=25.0):
+    i, j = np.array(points).T // 25 - round(footprint_m / 2 / stride_m)
+    level = TileLevel(footprint_m, footprint_m / 64, stride_m, 0, len(points))
+    return TileTable(LocalFrame(HERE), [level], grid_keys(i, j))
 
 
 def matches_of(*scores):

@@ -22,7 +22,7 @@ from mobilegeo.maps.cells import FEATURE_STEP, FeatureBlock
 from mobilegeo.maps.integrity import Integrity, file_entry
 from mobilegeo.maps.pack import MapPack, pack_info
 from mobilegeo.maps.record import record_hash
-from mobilegeo.maps.tiletable import read_tiles
+from mobilegeo.maps.tilefile import read_parquet_grid
 
 HOLE = (20.0, 0.0, 80.0, 50.0)
 
@@ -102,7 +102,6 @@ def test_tiles_in_degrees(built):
         north = type(expected)(tile.bounds.north, tile.centre.lon)
         south = type(expected)(tile.bounds.south, tile.centre.lon)
         assert distance_m(north, south) == pytest.approx(tile.footprint_m, rel=1e-3)
-    assert pack.tiles.bounds.contains(pack.tiles.tile(0).centre)
 
 
 def test_the_table_is_geoparquet(built):
@@ -189,7 +188,7 @@ def test_another_encoder_is_refused(built):
 
 
 @pytest.mark.parametrize(
-    "name", ["tiles.parquet", "vectors.npy", "preview.jpg", "features/0_0.npy"]
+    "name", ["tiles.parquet", "grid.npy", "vectors.npy", "preview.jpg", "features/0_0.npy"]
 )
 def test_a_flipped_byte_names_the_file(copy, name):
     data = bytearray((copy / name).read_bytes())
@@ -230,10 +229,9 @@ def test_only_the_pieces_that_are_read_are_hashed(tmp_path, monkeypatch):
     data[555] ^= 4
     (tmp_path / "f").write_bytes(data)
     files = Integrity(tmp_path, {"f": entry})
-    files.check("f", 0, 500)
-    files.check("f", 600, 1050)
+    files.check_spans("f", np.array([0, 20, 600]), np.array([10, 500, 1050]))
     with pytest.raises(PackError, match=r"f: was changed .*\(between byte 500 and 600\)"):
-        files.check("f", 599, 601)
+        files.check_spans("f", np.array([599]), np.array([601]))
     with pytest.raises(PackError, match=r"other: is not listed in pack\.json"):
         files.check("other")
 
@@ -294,11 +292,41 @@ def test_what_is_no_pack(tmp_path):
         MapPack.open(tmp_path / "x.pack")
 
 
+def test_a_pack_from_before_the_grid_opens_with_the_same_tiles(built, copy):
+    files = json.loads((copy / "pack.json").read_text())["files"]
+    del files["grid.npy"]
+    (copy / "grid.npy").unlink()
+    rewrite_record(copy, files=files)
+    new, old = MapPack.open(built), MapPack.open(copy)
+    for column in ("x_m", "y_m", "lat", "lon", "footprint_m", "gsd_m"):
+        assert np.array_equal(getattr(new.tiles, column), getattr(old.tiles, column))
+    rewrite_record(copy, tiles=json.loads((copy / "pack.json").read_text())["tiles"][::-1])
+    with pytest.raises(PackError, match=r"tiles\.parquet: holds other tiles than pack\.json"):
+        MapPack.open(copy)
+
+
+@pytest.mark.parametrize(
+    ("grid", "problem"),
+    [
+        (np.zeros(3, np.int64), r"holds int64 \[3\] instead of int64 \[\d+\]"),
+        (None, "is no readable"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_refused(copy, grid, problem):
+    (copy / "grid.npy").write_bytes(b"no array") if grid is None else np.save(
+        copy / "grid.npy", grid
+    )
+    files = json.loads((copy / "pack.json").read_text())["files"]
+    rewrite_record(copy, files=files | {"grid.npy": file_entry(copy / "grid.npy")})
+    with pytest.raises(PackError, match=rf"grid\.npy: {problem}"):
+        MapPack.open(copy)
+
+
 @pytest.mark.parametrize("data", [b"PAR1 no", b"PAR1" + b"x" * 50 + b"PAR1", b"", b"PAR1PAR1"])
 def test_what_is_no_table(tmp_path, data):
     (tmp_path / "t.parquet").write_bytes(data)
     with pytest.raises(PackError, match=r"t\.parquet: is no readable table of tiles"):
-        read_tiles(tmp_path / "t.parquet")
+        read_parquet_grid(tmp_path / "t.parquet", [])
 
 
 def test_the_record_holds_no_directories(built):

@@ -108,7 +108,7 @@ def _placed(
     frame, photo = pack.frame, prepared.photo
     point = frame.point(*place)
     heading = (view.heading_deg + frame.convergence_deg(point)) % 360.0
-    remarks = [*prepared.known.assumed, *photo.notes, *prepared.calibration.remarks]
+    remarks = [*prepared.known.assumed, *photo.notes, *prepared.remarks]
     if view.centre_ground is None:
         remarks.append("the image centre shows no ground: the middle of the visible ground")
     fix = replace(fix, lat=point.lat, lon=point.lon, heading_deg=heading, reason="; ".join(remarks))
@@ -121,16 +121,11 @@ def _placed(
 
 def candidates(pack: MapPack, matches: Sequence[Match]) -> tuple[Candidate, ...]:
     """The best tiles, as they are reported."""
-    tiles = pack.tiles
+    tiles = pack.tiles.at([match.row for match in matches])
+    places = zip(tiles.lat.tolist(), tiles.lon.tolist(), tiles.footprint_m.tolist(), strict=True)
     return tuple(
-        Candidate(
-            float(tiles.lat[m.row]),
-            float(tiles.lon[m.row]),
-            m.score,
-            float(tiles.footprint_m[m.row]),
-            m.row,
-        )
-        for m in matches
+        Candidate(lat, lon, match.score, footprint_m, match.row)
+        for match, (lat, lon, footprint_m) in zip(matches, places, strict=True)
     )
 
 
@@ -138,7 +133,7 @@ def _doubt(prepared: Prepared) -> str:
     known = prepared.known
     where = "on the map" if prepared.prior is None else "on the map where the drone can be"
     doubt = f"nothing {where} matches the photo clearly; it may have been taken elsewhere"
-    reason = "; ".join([doubt, *prepared.calibration.remarks])
+    reason = "; ".join([doubt, *prepared.remarks])
     unknown = [
         option
         for option, is_known in (

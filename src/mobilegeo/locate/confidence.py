@@ -113,11 +113,12 @@ def retrieval_answer(
     scores = np.array([match.score for match in matches])
     weights = np.exp(c.sharpness * (scores - scores[0])) * around
     weights /= weights.sum()
+    near = tiles.at(rows)
     score, lead = retrieval_evidence(matches, tiles)
     return RetrievalAnswer(
-        x_m=float(weights @ tiles.x_m[rows]),
-        y_m=float(weights @ tiles.y_m[rows]),
-        sigma_m=c.spread * float(tiles.footprint_m[rows[0]]),
+        x_m=float(weights @ near.x_m),
+        y_m=float(weights @ near.y_m),
+        sigma_m=c.spread * float(near.footprint_m[0]),
         probability=logistic(c.bias + c.score * score + c.lead * lead),
     )
 
@@ -132,9 +133,9 @@ def retrieval_evidence(matches: Sequence[Match], tiles: TileTable) -> tuple[floa
 
 def _around_the_best(matches: Sequence[Match], tiles: TileTable) -> NDArray[np.bool_]:
     """Which tiles lie within half a footprint of the first."""
-    rows = [match.row for match in matches]
-    x, y = tiles.x_m[rows], tiles.y_m[rows]
-    near: NDArray[np.bool_] = np.hypot(x - x[0], y - y[0]) <= tiles.footprint_m[rows[0]] / 2
+    found = tiles.at([match.row for match in matches])
+    apart_m = np.hypot(found.x_m - found.x_m[0], found.y_m - found.y_m[0])
+    near: NDArray[np.bool_] = apart_m <= found.footprint_m[0] / 2
     return near
 
 

@@ -16,7 +16,7 @@ from mobilegeo.encoder import Encoder, load_encoder
 from mobilegeo.errors import PackError
 from mobilegeo.fix import Fix
 from mobilegeo.geo import wrap_deg
-from mobilegeo.index import ExactIndex, TileIndex
+from mobilegeo.index import PackIndex
 from mobilegeo.locate import retrieve
 from mobilegeo.locate.align import Aligner, Alignment
 from mobilegeo.locate.answers import aligned_fix, candidates, retrieved_fix
@@ -78,7 +78,7 @@ class Localizer:
                 "build it again with `mobilegeo map build --imagery`, or leave out --verify",
             )
         self._calibration = calibration_for(self.encoder)
-        self._index: TileIndex = ExactIndex(pack.vectors)
+        self._index = PackIndex(pack)
 
     def locate(
         self,
@@ -144,7 +144,10 @@ class Localizer:
             nothing_to_match(queries)
         with watch.stage("encode"):
             embeddings = retrieve.embed_queries(queries, self.encoder)
-        return Prepared(photo, known, prior, tuple(queries), embeddings, self._calibration)
+        remarks = self._calibration.remarks
+        if prior is None:
+            remarks += self._index.remarks([query.footprint_m for query in queries])
+        return Prepared(photo, known, prior, tuple(queries), embeddings, self._calibration, remarks)
 
     def _pose(self, photo: Photo, prior: Prior | None) -> Pose:
         """The photo's pose in the map's frame, whose north turns from true north."""
@@ -250,12 +253,12 @@ class Localizer:
 
     def _windows(self, matches: Sequence[retrieve.Match]) -> list[Box]:
         """Boxes around candidates, those inside an earlier one left out."""
-        tiles = self.pack.tiles
+        tiles = self.pack.tiles.at([match.row for match in matches])
         boxes: list[Box] = []
-        for match in matches:
-            x, y = float(tiles.x_m[match.row]), float(tiles.y_m[match.row])
+        for x, y, reach in zip(
+            tiles.x_m.tolist(), tiles.y_m.tolist(), tiles.footprint_m.tolist(), strict=True
+        ):
             if not any(b.west <= x <= b.east and b.south <= y <= b.north for b in boxes):
-                reach = float(tiles.footprint_m[match.row])
                 boxes.append(Box(x - reach, y - reach, x + reach, y + reach))
         return boxes
 

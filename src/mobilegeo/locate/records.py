@@ -80,6 +80,7 @@ class Prepared:
         queries: the normalised photo under each hypothesis.
         embeddings: float32 [Q, D], of the queries.
         calibration: of the encoder that will locate it.
+        remarks: what the answer has to say of calibration and search.
     """
 
     photo: Photo
@@ -88,3 +89,4 @@ class Prepared:
     queries: tuple[Query, ...]
     embeddings: NDArray[np.float32]
     calibration: Calibration
+    remarks: tuple[str, ...]

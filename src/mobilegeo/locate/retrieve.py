@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,11 +10,13 @@ from numpy.typing import NDArray
 
 from mobilegeo.camera import GroundView
 from mobilegeo.encoder.base import Encoder
-from mobilegeo.index.base import TileIndex
+from mobilegeo.index.base import Found, TileIndex
 from mobilegeo.locate.normalise import GroundPatch, project
 from mobilegeo.locate.prior import Prior
 from mobilegeo.locate.template import aimed_at
 from mobilegeo.maps.pack import MapPack
+from mobilegeo.maps.runs import Runs
+from mobilegeo.maps.tiling import Extent
 
 EMBED_BATCH = 16
 
@@ -125,40 +126,64 @@ def search(
         prior: where the camera can be; anywhere when `None`.
         top: how many to return at most.
     """
-    found: list[Match] = []
-    for query, embedding in zip(queries, embeddings, strict=True):
-        selected = pack.tiles.footprint_m == query.footprint_m
-        if prior is not None:
-            # A prior smaller than the tiles' spacing must still hold the nearest ones.
-            around = prior.dilated(pack.stride_m(query.footprint_m))
-            selected = selected & around.contains(
-                pack.frame,
-                pack.tiles.x_m - query.patch.east_m,
-                pack.tiles.y_m - query.patch.north_m,
-            )
-        scores, rows = index.search(embedding[None], max(DEPTH, top), selected)
-        found += [
-            Match(int(row), float(score), query.view)
-            for score, row in zip(scores[0], rows[0], strict=True)
-        ]
-    found.sort(key=lambda match: (-match.score, match.row))
-    return _separate(found, pack, top)
+    depth = max(DEPTH, top)
+    found: list[tuple[int, Found]] = []
+    for footprint_m in sorted({query.footprint_m for query in queries}):
+        numbers = [n for n, query in enumerate(queries) if query.footprint_m == footprint_m]
+        asked = embeddings[numbers]
+        if prior is None:
+            answers = index.anywhere(asked, depth, footprint_m)
+        else:
+            selected = _selected([queries[n] for n in numbers], pack, footprint_m, prior)
+            answers = index.within(asked, depth, selected)
+        found += zip(numbers, answers, strict=True)
+    return _separate(found, queries, pack, top)
 
 
-def _separate(matches: Sequence[Match], pack: MapPack, top: int) -> list[Match]:
+def _selected(
+    queries: Sequence[Query], pack: MapPack, footprint_m: float, prior: Prior
+) -> list[Runs]:
+    """The tiles of one footprint that each query can show; the same object for the same tiles."""
+    # A prior smaller than the tiles' spacing must still hold the nearest ones.
+    around = prior.dilated(pack.stride_m(footprint_m))
+    selections: dict[tuple[float, float], Runs] = {}
+    for query in queries:
+        ahead = (query.patch.east_m, query.patch.north_m)
+        if ahead not in selections:
+            selections[ahead] = _tiles_around(pack, footprint_m, around, ahead)
+    return [selections[query.patch.east_m, query.patch.north_m] for query in queries]
+
+
+def _tiles_around(
+    pack: MapPack, footprint_m: float, prior: Prior, ahead: tuple[float, float]
+) -> Runs:
+    """Tiles of which a camera inside the prior can show the centre, `ahead` of it, metres."""
+    east, north = ahead
+    box = prior.box(pack.frame)
+    near = pack.tiles.rows_near(
+        footprint_m,
+        Extent(box.west + east, box.south + north, box.east + east, box.north + north),
+    )
+    x_m, y_m = pack.tiles.centres_m(footprint_m, near)
+    return near.where(prior.contains(pack.frame, x_m - east, y_m - north))
+
+
+def _separate(
+    found: Sequence[tuple[int, Found]], queries: Sequence[Query], pack: MapPack, top: int
+) -> list[Match]:
+    """The best of all answers, by the query's number; none beside a better one."""
+    scores = np.concatenate([answer.scores for _, answer in found])
+    rows = np.concatenate([answer.rows for _, answer in found])
+    numbers = np.repeat([n for n, _ in found], [len(answer.rows) for _, answer in found])
+    order = np.lexsort((numbers, rows, -scores))
+    tiles = pack.tiles.at(rows[order])
+    reach_m = SEPARATION * tiles.footprint_m
+    left = np.ones(len(order), np.bool_)
     kept: list[Match] = []
-    tiles = pack.tiles
-    for match in matches:
-        reach = SEPARATION * tiles.footprint_m[match.row]
-        if all(
-            math.hypot(
-                tiles.x_m[match.row] - tiles.x_m[other.row],
-                tiles.y_m[match.row] - tiles.y_m[other.row],
-            )
-            > reach
-            for other in kept
-        ):
-            kept.append(match)
-        if len(kept) == top:
-            break
+    while len(kept) < top and left.any():
+        best = int(left.argmax())
+        at = order[best]
+        kept.append(Match(int(rows[at]), float(scores[at]), queries[numbers[at]].view))
+        apart_m = np.hypot(tiles.x_m - tiles.x_m[best], tiles.y_m - tiles.y_m[best])
+        left &= apart_m > reach_m
     return kept

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +19,15 @@ from mobilegeo.maps.imagery import JPEG_QUALITY, ImageryFacts, imagery_chunk_nam
 from mobilegeo.maps.integrity import file_entry
 from mobilegeo.maps.patch import MapSource, Patch
 from mobilegeo.maps.plan import Plan
-from mobilegeo.maps.record import FORMAT_VERSION, PREVIEW, RECORD, TILES, VECTORS, record_hash
+from mobilegeo.maps.record import (
+    FORMAT_VERSION,
+    GRID,
+    PREVIEW,
+    RECORD,
+    TILES,
+    VECTORS,
+    write_record,
+)
 from mobilegeo.maps.surface import (
     HEIGHT_STEP_M,
     NO_HEIGHT,
@@ -29,7 +36,8 @@ from mobilegeo.maps.surface import (
     surface_chunk_name,
     surface_chunks,
 )
-from mobilegeo.maps.tiletable import TileTable, write_tiles
+from mobilegeo.maps.tilefile import write_tiles
+from mobilegeo.maps.tiletable import TileLevel, TileTable, grid_keys
 from mobilegeo.maps.tiling import Extent
 from mobilegeo.maps.workspace import BLOCKS, Workspace, take_room
 
@@ -47,7 +55,7 @@ def finish_pack(
     imagery: bool,
 ) -> None:
     """Puts the blocks together, writes the record and gives the pack its name."""
-    table, counts = _gather_tiles(plan, source, encoder.spec.embedding_dim, work)
+    table = _gather_tiles(plan, source, encoder.spec.embedding_dim, work)
     with work.replacing(TILES) as path:
         write_tiles(table, path)
     preview = _write_preview(plan, source, work)
@@ -55,7 +63,7 @@ def finish_pack(
     surface = None if heights is None else _surface_facts(plan, heights, work)
     shown = _imagery_facts(plan, features["chunks"], work) if imagery else None
     cell_m = encoder.spec.cell_m
-    names = [TILES, VECTORS, PREVIEW, *(chunk_name(r, c) for r, c in features["chunks"])]
+    names = [TILES, GRID, VECTORS, PREVIEW, *(chunk_name(r, c) for r, c in features["chunks"])]
     names += [surface_chunk_name(r, c) for r, c in (surface.chunks if surface else ())]
     names += [imagery_chunk_name(r, c) for r, c in (features["chunks"] if imagery else ())]
     record: dict[str, Any] = {
@@ -74,8 +82,13 @@ def finish_pack(
             "spec": asdict(encoder.spec),
         },
         "tiles": [
-            {"footprint_m": g.footprint_m, "gsd_m": g.gsd_m, "stride_m": g.stride_m, "count": n}
-            for g, n in zip(plan.grids, counts, strict=True)
+            {
+                "footprint_m": level.footprint_m,
+                "gsd_m": level.gsd_m,
+                "stride_m": level.stride_m,
+                "count": level.stop - level.start,
+            }
+            for level in table.levels
         ],
         "features": features,
         "surface": None if surface is None else asdict(surface),
@@ -83,16 +96,12 @@ def finish_pack(
         "preview": asdict(preview),
         "files": {name: file_entry(work.path / name) for name in names},
     }
-    record["record_sha256"] = record_hash(record)
-    with work.replacing(RECORD) as path:
-        path.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    write_record(record, work.path / RECORD)
     work.publish()
 
 
-def _gather_tiles(
-    plan: Plan, source: MapSource, dim: int, work: Workspace
-) -> tuple[TileTable, list[int]]:
-    """Writes vectors.npy in the pack's order and returns the table and the counts by footprint."""
+def _gather_tiles(plan: Plan, source: MapSource, dim: int, work: Workspace) -> TileTable:
+    """Writes vectors.npy and grid.npy in the pack's order and returns the table."""
     blocks = [
         (plan.grids.index(block.grid), path)
         for block in plan.tile_blocks
@@ -114,12 +123,14 @@ def _gather_tiles(
         vectors.flush()
         del vectors  # some systems do not rename a mapped file
     level, i, j = keys[np.argsort(rank)].T
-    footprint_m = np.array([grid.footprint_m for grid in plan.grids])[level]
-    stride_m = np.array([grid.stride_m for grid in plan.grids])[level]
-    gsd_m = np.array([grid.gsd_m for grid in plan.grids])[level]
-    x_m, y_m = i * stride_m + footprint_m / 2, j * stride_m + footprint_m / 2
-    table = TileTable.from_centres(plan.frame, x_m, y_m, footprint_m, gsd_m)
-    return table, np.bincount(level, minlength=len(plan.grids)).tolist()
+    grid = grid_keys(i, j)
+    work.write_array(GRID, grid)
+    stops = np.cumsum(np.bincount(level, minlength=len(plan.grids))).tolist()
+    levels = [
+        TileLevel(g.footprint_m, g.gsd_m, g.stride_m, start, stop)
+        for g, start, stop in zip(plan.grids, [0, *stops[:-1]], stops, strict=True)
+    ]
+    return TileTable(plan.frame, levels, grid)
 
 
 def _sort_keys(level: int, path: Path) -> NDArray[np.int64]:

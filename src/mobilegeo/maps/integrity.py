@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mobilegeo.errors import PackError
 
@@ -12,6 +16,8 @@ PIECE_BYTES = 16 << 20
 """Every file is hashed in pieces of this size; most files have one."""
 EAGER_BYTES = 200 << 20
 """Packs up to this size are hashed whole when they are opened, larger ones when read."""
+
+Offsets = NDArray[np.int64]
 
 Manifest = dict[str, dict[str, Any]]
 """By relative path: `bytes` and `sha256`, a list with one hash a piece."""
@@ -63,29 +69,51 @@ class Integrity:
         for name in self._manifest:
             self.check(name)
 
-    def check(self, name: str, start: int = 0, stop: int | None = None) -> None:
-        """Hashes the pieces of a file that hold bytes [start, stop), unless already done.
+    def check(self, name: str) -> None:
+        """Hashes a file, but for the pieces that were hashed before.
 
         Raises:
-            PackError: one of them was changed, or the pack does not list the file.
+            PackError: it was changed, or the pack does not list it.
         """
-        path = self._root / name
+        self._check_pieces(name, range(len(self._entry(name)["sha256"])))
+
+    def check_spans(self, name: str, starts: Offsets, stops: Offsets) -> None:
+        """Hashes the pieces of a file that hold some bytes, unless already done.
+
+        Args:
+            name: of the file.
+            starts: int64 [n], first byte of every span.
+            stops: int64 [n], the byte after it.
+
+        Raises:
+            PackError: a piece was changed, or the pack does not list the file.
+        """
+        self._entry(name)
+        if not self._unchecked[name]:
+            return
+        first, after = starts // PIECE_BYTES, -(-stops // PIECE_BYTES)
+        spans = np.unique(np.stack([first, after], axis=1), axis=0).tolist()
+        self._check_pieces(name, {piece for low, high in spans for piece in range(low, high)})
+
+    def _entry(self, name: str) -> dict[str, Any]:
         if name not in self._manifest:
-            raise PackError(path, "is not listed in pack.json", _CURE)
-        stop = int(self._manifest[name]["bytes"]) if stop is None else stop
-        wanted = set(range(start // PIECE_BYTES, -(-stop // PIECE_BYTES)))
-        pieces = sorted(wanted & self._unchecked[name])
+            raise PackError(self._root / name, "is not listed in pack.json", _CURE)
+        return self._manifest[name]
+
+    def _check_pieces(self, name: str, wanted: Iterable[int]) -> None:
+        path, entry = self._root / name, self._entry(name)
+        pieces = sorted(self._unchecked[name].intersection(wanted))
         if not pieces:
             return
         with path.open("rb") as file:
             for piece in pieces:
                 file.seek(piece * PIECE_BYTES)
                 digest = hashlib.sha256(file.read(PIECE_BYTES)).hexdigest()
-                if digest != self._manifest[name]["sha256"][piece]:
+                if digest != entry["sha256"][piece]:
                     raise PackError(
                         path,
                         f"was changed after it was written (between byte {piece * PIECE_BYTES} "
-                        f"and {min((piece + 1) * PIECE_BYTES, self._manifest[name]['bytes'])})",
+                        f"and {min((piece + 1) * PIECE_BYTES, entry['bytes'])})",
                         _CURE,
                     )
                 self._unchecked[name].discard(piece)

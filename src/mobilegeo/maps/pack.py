@@ -3,12 +3,14 @@
 ```
 area.pack/
   pack.json          what it is, how it was made, and the hash of every other file
-  tiles.parquet      GeoParquet: one row a tile
+  tiles.parquet      GeoParquet: one row a tile, for other programs
+  grid.npy           int64 [N]: where each tile lies, see `tiletable`
   vectors.npy        float16 [N, D]: the tiles' embeddings, by footprint, then y, then x
   features/R_C.npy   int8 [64, 64, C]: dense descriptors of 64 × 64 cells, see `cells`
   surface/R_C.npy    int16 [256, 256]: heights of what the map shows, where known, see `surface`
   imagery/R_C.jpg    the map itself, where it was kept, see `imagery`
   preview.jpg        the map at a glance
+  index/…            approximate indexes, where `mobilegeo map index` made some
 ```
 """
 
@@ -31,9 +33,11 @@ from mobilegeo.maps.chunks import fill_window
 from mobilegeo.maps.imagery import Imagery, ImageryFacts, imagery_chunk_name
 from mobilegeo.maps.integrity import EAGER_BYTES, Integrity
 from mobilegeo.maps.patch import Patch
-from mobilegeo.maps.record import PREVIEW, RECORD, TILES, VECTORS, read_record
+from mobilegeo.maps.record import GRID, PREVIEW, RECORD, TILES, VECTORS, read_record
+from mobilegeo.maps.runs import Runs
 from mobilegeo.maps.surface import Surface, SurfaceFacts, surface_chunk_name
-from mobilegeo.maps.tiletable import TileTable, read_tiles
+from mobilegeo.maps.tilefile import read_grid, read_parquet_grid
+from mobilegeo.maps.tiletable import TileLevel, TileTable
 from mobilegeo.maps.tiling import Extent
 
 _CACHED_CHUNKS = 256
@@ -78,8 +82,7 @@ class MapPack:
         surface, imagery = record.get("surface"), record.get("imagery")
         self.surface = None if surface is None else self._open_surface(surface)
         self.imagery = None if imagery is None else self._open_imagery(imagery)
-        integrity.check(TILES)
-        self.tiles: TileTable = read_tiles(path / TILES)
+        self.tiles = self._open_tiles()
         self._vectors = self._open_vectors()
         self._chunk = lru_cache(maxsize=_CACHED_CHUNKS)(self._load_chunk)
 
@@ -130,26 +133,41 @@ class MapPack:
 
     def stride_m(self, footprint_m: float) -> float:
         """Step from tile to tile of one footprint, metres."""
-        steps = {t["footprint_m"]: t["stride_m"] for t in self._record["tiles"]}
-        return float(steps[footprint_m])
+        return self.tiles.level(footprint_m).stride_m
 
     @property
     def vectors(self) -> np.memmap[Any, np.dtype[np.float16]]:
         """Embeddings of all tiles, float16 [N, D], memory-mapped.
 
         The first access hashes the whole file, about a second a gigabyte, unless opening did;
-        `read_vectors` hashes only what it reads.
+        `vectors_of` and `read_vectors` hash only what is asked for.
         """
         self._integrity.check(VECTORS)
         return self._vectors
 
+    def vectors_of(self, rows: Runs) -> np.memmap[Any, np.dtype[np.float16]]:
+        """`vectors`, of which only those of some rows are known to be unchanged.
+
+        Raises:
+            PackError: the file was changed there.
+        """
+        row_bytes, offset = self._vectors.itemsize * self._vectors.shape[1], self._vectors.offset
+        starts, stops = offset + rows.starts * row_bytes, offset + rows.stops * row_bytes
+        self._integrity.check_spans(VECTORS, starts, stops)
+        return self._vectors
+
     def read_vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float16]:
         """Embeddings of some tiles, float16 [len(rows), D]."""
-        row_bytes = self._vectors.itemsize * self._vectors.shape[1]
-        for first, last in _runs(np.unique(rows)):
-            start = self._vectors.offset + first * row_bytes
-            self._integrity.check(VECTORS, start, start + (last + 1 - first) * row_bytes)
-        return np.asarray(self._vectors[rows])
+        return np.asarray(self.vectors_of(Runs.of_rows(rows))[rows])
+
+    def file(self, name: str) -> Path:
+        """The path of one of the pack's files, which is known to be unchanged.
+
+        Raises:
+            PackError: it was changed, or the pack does not list it.
+        """
+        self._integrity.check(name)
+        return self.path / name
 
     def features(
         self, x0_cell: int, y0_cell: int, width: int, height: int
@@ -174,8 +192,7 @@ class MapPack:
     @property
     def preview_path(self) -> Path:
         """A JPEG of the map, at most 1024 pixels a side; white where it has no data."""
-        self._integrity.check(PREVIEW)
-        return self.path / PREVIEW
+        return self.file(PREVIEW)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -193,6 +210,18 @@ class MapPack:
         """
         self._integrity.check_all()
         return self._integrity.total_bytes + (self.path / RECORD).stat().st_size
+
+    def _open_tiles(self) -> TileTable:
+        levels, start = [], 0
+        for entry in self._record["tiles"]:
+            stop = start + int(entry["count"])
+            footprint_m, gsd_m = float(entry["footprint_m"]), float(entry["gsd_m"])
+            levels.append(TileLevel(footprint_m, gsd_m, float(entry["stride_m"]), start, stop))
+            start = stop
+        if GRID in self._record["files"]:
+            return TileTable(self.frame, levels, read_grid(self.file(GRID), start))
+        # Packs made before there was a grid.npy say the same in their table, more slowly.
+        return TileTable(self.frame, levels, read_parquet_grid(self.file(TILES), levels))
 
     def _open_vectors(self) -> np.memmap[Any, np.dtype[np.float16]]:
         vectors = np.load(self.path / VECTORS, mmap_mode="r")
@@ -261,6 +290,7 @@ def pack_info(pack: MapPack) -> dict[str, Any]:
         "feature_chunks": len(pack.feature_chunks),
         "surface": None if pack.surface is None else pack.surface.facts.summary(),
         "imagery": None if pack.imagery is None else asdict(pack.imagery.facts),
+        "index": record.get("index"),
         "area_km2": record["area_km2"],
         "bytes": size,
         "bytes_per_km2": round(size / record["area_km2"]),
@@ -271,11 +301,3 @@ def pack_info(pack: MapPack) -> dict[str, Any]:
         "sources": record["sources"],
         "notes": record["notes"],
     }
-
-
-def _runs(rows: NDArray[np.integer[Any]]) -> list[tuple[int, int]]:
-    """First and last of every run of neighbouring numbers in an ascending array."""
-    breaks = np.flatnonzero(np.diff(rows) > 1)
-    first = np.concatenate([rows[:1], rows[breaks + 1]])
-    last = np.concatenate([rows[breaks], rows[-1:]])
-    return list(zip(first.tolist(), last.tolist(), strict=True))

@@ -12,6 +12,7 @@ from mobilegeo.errors import PackError
 FORMAT_VERSION = 1
 RECORD = "pack.json"
 TILES = "tiles.parquet"
+GRID = "grid.npy"
 VECTORS = "vectors.npy"
 PREVIEW = "preview.jpg"
 PARTIAL_SUFFIX = ".partial"
@@ -22,6 +23,14 @@ def record_hash(record: dict[str, Any]) -> str:
     """Hash of everything in pack.json but the hash itself."""
     rest = {key: value for key, value in record.items() if key != "record_sha256"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def write_record(record: dict[str, Any], file: Path) -> None:
+    """Writes pack.json, with its hash, in one piece."""
+    record = record | {"record_sha256": record_hash(record)}
+    temporary = file.with_name(f"{file.stem}.tmp{file.suffix}")
+    temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    temporary.replace(file)
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -69,11 +69,11 @@ class ReportWriter:
 
     def _tile(self, match: Match) -> tuple[Image, str]:
         """A tile as the map's preview shows it, as a pack holds no imagery of its own."""
-        tiles, extent = self._pack.tiles, self._pack.preview_extent
-        footprint_m = float(tiles.footprint_m[match.row])
+        tile, extent = self._pack.tiles.at([match.row]), self._pack.preview_extent
+        footprint_m = float(tile.footprint_m[0])
         px_per_m = self._preview.shape[1] / extent.width_m
-        left = (float(tiles.x_m[match.row]) - footprint_m / 2 - extent.west_m) * px_per_m
-        top = (extent.north_m - float(tiles.y_m[match.row]) - footprint_m / 2) * px_per_m
+        left = (float(tile.x_m[0]) - footprint_m / 2 - extent.west_m) * px_per_m
+        top = (extent.north_m - float(tile.y_m[0]) - footprint_m / 2) * px_per_m
         side = footprint_m * px_per_m
         image = _crop(self._preview, left, top, side)
         return image, f"{match.score:.2f} · {footprint_m:g} m"
