@@ -102,6 +102,40 @@ def info(
     _print(pack_info(MapPack.open(pack)), as_json=as_json)
 
 
+@app.command()
+def index(
+    pack: Annotated[Path, typer.Argument(help="Folder of the pack.", metavar="PACK")],
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="ivf-pq, about 45 bytes a tile, or ivf-sq8, about 270; both score again exactly.",
+            metavar="NAME",
+        ),
+    ] = "ivf-pq",
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Drop the pack's approximate indexes instead.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print facts as JSON.")] = False,
+) -> None:
+    """Makes an approximate index of a large pack, for photos that may be anywhere on the map.
+
+    Searches without a prior then look at part of the tiles only; `map info` says what share of the
+    best tiles they find. Searches inside a prior stay exact.
+
+    Example: mobilegeo map index country.pack
+    """
+    from mobilegeo.index.build import build_index, remove_index
+    from mobilegeo.maps.pack import MapPack, pack_info
+
+    opened = MapPack.open(pack)
+    if remove:
+        changed = remove_index(opened)
+    else:
+        with progress_bar() as progress:
+            changed = build_index(opened, kind, progress=progress)
+    _print(pack_info(changed), as_json=as_json)
+
+
 def _print(facts: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(facts))
@@ -116,6 +150,7 @@ def _print(facts: dict[str, Any], *, as_json: bool) -> None:
         "tiles": f"{facts['tiles']}: {tiles}",
         "surface": _surface_line(facts["surface"]),
         "imagery": _imagery_line(facts["imagery"], facts["area_km2"]),
+        "search": _index_line(facts["index"]),
         "encoder": f"{facts['encoder']['id']} ({facts['encoder']['sha256'][:12]})",
         "size": f"{facts['bytes'] / 1e6:.1f} MB, {facts['bytes_per_km2'] / 1e6:.1f} MB/km²",
         "hashes": "verified",
@@ -133,6 +168,16 @@ def _surface_line(surface: dict[str, Any] | None) -> str:
     return (
         f"{surface['source']}: {surface['low_m']:g} … {surface['high_m']:g} m, "
         f"{surface['area_km2']:.3f} km²"
+    )
+
+
+def _index_line(indexes: list[dict[str, Any]] | None) -> str:
+    if not indexes:
+        return "exact everywhere"
+    return "exact inside a prior; anywhere: " + "; ".join(
+        f"{one['footprint_m']:g} m {one['kind']}, recall@10 {one['recall_at_10']:.3f} "
+        f"on perturbed tiles, {one['bytes'] / 1e6:.1f} MB"
+        for one in indexes
     )
 
 

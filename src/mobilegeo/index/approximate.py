@@ -17,8 +17,8 @@ from mobilegeo.errors import PackError
 from mobilegeo.index.base import Found
 from mobilegeo.index.exact import ExactIndex
 
-KINDS = {"ivf-pq": "IVF{lists},PQ{half}x4fs", "ivf-sq8": "IVF{lists},SQ8"}
-"""By name, the faiss factory: codes of 4 bits for every 2 dimensions, or of 8 bits for each."""
+KINDS = {"ivf-pq": "IVF{lists},PQ{quarter}x4fs", "ivf-sq8": "IVF{lists},SQ8"}
+"""By name, the faiss factory: codes of 4 bits for every 4 dimensions, or of 8 bits for each."""
 
 
 class ApproximateIndex:

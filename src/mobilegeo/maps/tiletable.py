@@ -130,7 +130,7 @@ class TileTable:
         return Tiles(self._frame, x_m, y_m, footprint_m, self._gsd_m[level])
 
     def centres_m(self, footprint_m: float, rows: Runs) -> tuple[Array, Array]:
-        """Centres of some tiles of one footprint in the frame, x and y, float64 [len(rows)] each."""
+        """Centres x and y of some tiles of one footprint, metres, float64 [len(rows)] each."""
         level = self.level(footprint_m)
         i, j = _places(np.asarray(self._keys[rows.rows()]))
         x_m, y_m = i * level.stride_m + footprint_m / 2, j * level.stride_m + footprint_m / 2
