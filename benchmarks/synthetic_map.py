@@ -8,9 +8,8 @@ normal vectors interpolated linearly, plus noise of its own:
     noise                                what differs from each tile to the next (out of a bank of
                                          vectors, as drawing so many anew would take minutes)
 
-The fields' variance falls off over the dimensions as in embeddings of a trained network, so that the
-vectors fill a space of a few dozen dimensions. `benchmarks/index_scale.py` prints how alike
-neighbours are.
+The fields' variance falls off over the dimensions, as it does in embeddings of a trained network.
+`benchmarks/index_scale.py` prints how alike neighbours are.
 """
 
 from __future__ import annotations
