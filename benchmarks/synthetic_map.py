@@ -37,7 +37,7 @@ LAND_M = 600.0
 LAND, PLACE, OWN = 0.45, 0.8, 0.4
 """Weights of the fields and of the noise."""
 BANK = 20_000
-DECAY = 40.0
+DECAY = 14.0
 """Dimensions over which the fields' variance falls by e."""
 
 Float32 = NDArray[np.float32]

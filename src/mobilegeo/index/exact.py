@@ -22,8 +22,8 @@ from threadpoolctl import ThreadpoolController
 from mobilegeo.index.base import Found, best_of, exact_scores
 from mobilegeo.maps.runs import Runs
 
-BLOCK_ROWS = 2048
-"""Vectors that are multiplied at once: 2 MB of float32 at 256 dimensions."""
+BLOCK_ROWS = 1024
+"""Vectors that are multiplied at once: 1 MB of float32 at 256 dimensions, which caches hold."""
 
 CHUNK_ROWS = 1 << 16
 """Vectors whose scores are held at once by a thread, at most."""
