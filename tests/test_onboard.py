@@ -112,7 +112,7 @@ def test_a_pack_of_an_earlier_version_needs_arro3(monkeypatch: pytest.MonkeyPatc
 
 def test_an_approximate_index_needs_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(MissingExtraError, match="needs faiss, .*pip install faiss-cpu; or drop"):
+    with pytest.raises(MissingExtraError, match=r"needs faiss, .*pip install faiss-cpu; or drop"):
         read_inverted(Path("area.pack/index.faiss"))
 
 
