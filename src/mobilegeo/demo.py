@@ -17,6 +17,7 @@ from mobilegeo.locate.localizer import Localizer
 from mobilegeo.locate.records import Options
 from mobilegeo.maps import open_map
 from mobilegeo.maps.build import build_pack
+from mobilegeo.maps.raster import rasterio_for
 from mobilegeo.metadata.telemetry import Telemetry, TelemetryTable
 from mobilegeo.output import write_fixes
 from mobilegeo.output.report.panels import ReportWriter
@@ -61,6 +62,7 @@ def run_demo(out: Path, seed: int, progress: Callable[[str, int, int], None]) ->
         seed: of the world and of the flight.
         progress: called with a stage's name, steps done and steps in all.
     """
+    rasterio_for("mobilegeo demo")
     start = time.perf_counter()
     progress("world", 0, 1)
     files = write_demo(out, seed)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilegeo.errors import PackError
+from mobilegeo.errors import MissingExtraError, PackError
 from mobilegeo.index.base import Found
 from mobilegeo.index.exact import ExactIndex
 
@@ -54,8 +54,16 @@ def read_inverted(path: Path) -> Any:
 
     Raises:
         PackError: this faiss cannot read it.
+        MissingExtraError: faiss is not installed.
     """
-    import faiss
+    try:
+        import faiss
+    except ImportError as error:
+        raise MissingExtraError(
+            path,
+            "is an approximate index and needs faiss, which is not installed",
+            "run: pip install faiss-cpu; or drop the index with `mobilegeo map index --remove`",
+        ) from error
 
     try:
         return faiss.read_index(str(path))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilegeo.errors import MapError
+from mobilegeo.errors import MapError, MissingExtraError
 from mobilegeo.geo import Bounds, LocalFrame
 from mobilegeo.maps.patch import Patch, bounds_around, pixel_side_m
 
@@ -21,6 +22,23 @@ PALETTE_OVERSAMPLING = 4
 """A palette's indices cannot be averaged: up to 4 × 4 colours are looked up a pixel instead."""
 GDAL_CACHE_BYTES = 128 << 20
 WARP_MEMORY_MB = 64
+
+
+def rasterio_for(what: str | PathLike[str]) -> Any:
+    """The package rasterio, which is not installed on every drone.
+
+    Raises:
+        MissingExtraError: it is not; `what` needs it.
+    """
+    try:
+        import rasterio
+    except ImportError as error:
+        raise MissingExtraError(
+            what,
+            "needs rasterio, which is not installed",
+            "run: pip install rasterio; a pack that was built elsewhere is used without it",
+        ) from error
+    return rasterio
 
 
 class RasterSource:
@@ -191,8 +209,7 @@ class RasterSource:
         """The open file, or one of its overviews (0 is the finest)."""
         import warnings
 
-        import rasterio
-
+        rasterio = rasterio_for(self._path)
         if level not in self._levels:
             options = {} if level is None else {"overview_level": level}
             try:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilegeo.errors import PackError
+from mobilegeo.errors import MissingExtraError, PackError
 from mobilegeo.geo import Array
 from mobilegeo.maps.tiletable import TileLevel, Tiles, TileTable, grid_keys
 
@@ -63,8 +63,16 @@ def read_parquet_grid(path: Path, levels: Sequence[TileLevel]) -> NDArray[np.int
 
     Raises:
         PackError: the file is no Parquet file, lacks a column, or holds other tiles than `levels`.
+        MissingExtraError: arro3 is not installed.
     """
-    from arro3.io import read_parquet
+    try:
+        from arro3.io import read_parquet
+    except ImportError as error:
+        raise MissingExtraError(
+            path,
+            "is of an earlier version and needs arro3, which is not installed",
+            "run: pip install arro3-core arro3-io; or build the pack again with this version",
+        ) from error
 
     try:
         arrow = read_parquet(path, batch_size=_BATCH).read_all()

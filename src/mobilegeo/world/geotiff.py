@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilegeo.errors import MapError
+from mobilegeo.maps.raster import rasterio_for
 from mobilegeo.world.scene import Image, Raster, Scene
 
 _WORST_SCALE = 0.01
@@ -60,7 +61,7 @@ def write_geotiff(
         corner: x and y of the upper-left corner.
         gsd_m: metres a pixel.
     """
-    import rasterio
+    rasterio = rasterio_for(path)
     from rasterio.enums import Resampling
     from rasterio.transform import Affine
 
@@ -94,7 +95,7 @@ def write_geotiff(
 
 
 def _open(path: str | Path) -> Any:
-    import rasterio
+    rasterio = rasterio_for(path)
     from rasterio.errors import RasterioError
 
     try:
