@@ -21,7 +21,7 @@ from mobilegeo.maps.build import build_pack
 from mobilegeo.maps.cells import CHUNK_CELLS, FEATURE_STEP, FeatureBlock
 from mobilegeo.maps.integrity import Integrity, file_entry
 from mobilegeo.maps.pack import MapPack, pack_info
-from mobilegeo.maps.record import record_hash
+from mobilegeo.maps.record import FORMAT_VERSION, record_hash
 from mobilegeo.maps.tiletable import read_tiles
 
 HOLE = (20.0, 0.0, 80.0, 50.0)
