@@ -23,8 +23,7 @@ from mobilegeo.encoder import Encoder, encoder_for
 from mobilegeo.evaluation import read_truth_csv
 from mobilegeo.locate.correlate import MapSpectrum
 from mobilegeo.locate.hypotheses import hypotheses
-from mobilegeo.locate.template import MapStatistics, make_templates, template_patch
-from mobilegeo.maps.cells import FEATURE_STEP
+from mobilegeo.locate.template import make_templates, template_patch
 from mobilegeo.maps.pack import MapPack
 from mobilegeo.metadata.telemetry import read_telemetry_csv
 from mobilegeo.photo import Photo, read_photo
@@ -43,17 +42,15 @@ def peaks(
     y_m: float,
 ) -> np.ndarray:
     """Score and place of the peak of each view near a place, [N, 3]: score, row, column."""
-    statistics = MapStatistics(pack.feature_mean, pack.feature_std)
     patches = [template_patch(photo.image, view, pack.spec) for view in views]
     cell_m = pack.spec.cell_m
     x0, y0 = round(x_m / cell_m) - REACH_CELLS, round(y_m / cell_m) - REACH_CELLS
-    features, valid = pack.features(x0, y0, 2 * REACH_CELLS, 2 * REACH_CELLS)
-    cells = statistics.unit(features * np.float32(FEATURE_STEP), valid)
+    cells, valid = pack.features(x0, y0, 2 * REACH_CELLS, 2 * REACH_CELLS)
     spectrum = MapSpectrum(
         cells, valid, max(len(p.valid) for p in patches) // pack.spec.feature_stride_px
     )
     result = []
-    for template in make_templates(patches, encoder, statistics):
+    for template in make_templates(patches, encoder, pack.basis):
         scores = spectrum.correlate(template)
         row, column = np.unravel_index(int(scores.argmax()), scores.shape)
         result.append((scores[row, column], row, column))

@@ -31,8 +31,10 @@ from mobilegeo.locate.correlate import MapSpectrum, Template
 from mobilegeo.locate.hypotheses import hypotheses
 from mobilegeo.locate.prior import Box
 from mobilegeo.locate.scan import Block, blocks
-from mobilegeo.locate.template import MapStatistics, view_templates
-from mobilegeo.maps.cells import CHUNK_CELLS, FEATURE_STEP, CellBox, quantised
+from mobilegeo.locate.template import view_templates
+from mobilegeo.maps import open_map
+from mobilegeo.maps.cells import CHUNK_CELLS, FEATURE_STEP, CellBox, FeatureBlock, quantised
+from mobilegeo.maps.descriptors import DescriptorBasis, restored, stored, unit_cells
 from mobilegeo.maps.pack import MapPack
 from mobilegeo.metadata.telemetry import read_telemetry_csv
 from mobilegeo.photo import read_photo
@@ -43,12 +45,24 @@ RANKS = (1, 4, 8, 16)
 
 
 class ArrayMap:
-    """Descriptors in memory, int8 [N, N, C]; cell (0, 0) is the south-western one."""
+    """Descriptors in memory; cell (0, 0) is the south-western one.
 
-    def __init__(self, cells: np.ndarray, encoder: Encoder) -> None:
-        self.cells, self.spec = cells, encoder.spec
-        known = cells[cells.any(axis=2)][::7].astype(np.float32) * FEATURE_STEP
-        self.feature_mean, self.feature_std = known.mean(axis=0), known.std(axis=0)
+    Args:
+        features: int8 [N, N, C], of the encoder, see `mobilegeo.maps.cells`.
+        encoder: the encoder.
+    """
+
+    def __init__(self, features: np.ndarray, encoder: Encoder) -> None:
+        self.spec = encoder.spec
+        known = features[features.any(axis=2)][::7].astype(np.float32) * FEATURE_STEP
+        mean, std = known.mean(axis=0), known.std(axis=0)
+        unit = unit_cells((known - mean) / std, np.ones(len(known), bool))
+        self.basis = DescriptorBasis.fitted(mean, std, unit.T @ unit / len(unit))
+        rows = [
+            stored(self.basis.unit(row * np.float32(FEATURE_STEP), valid), valid)
+            for row, valid in zip(features, features.any(axis=2), strict=True)
+        ]
+        self.cells = cells = np.stack(rows)
         side = len(cells)
         self.feature_extent = CellBox(0, 0, side, side)
         count = side // CHUNK_CELLS
@@ -63,13 +77,13 @@ class ArrayMap:
     def features(self, x0: int, y0: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
         """As `MapPack.features`."""
         side = len(self.cells)
-        window = np.zeros((height, width, self.cells.shape[2]), np.int8)
+        window = np.zeros((height, width, self.cells.shape[2]), np.uint8)
         top = side - (y0 + height)
         rows = slice(max(0, top), min(side, top + height))
         columns = slice(max(0, x0), min(side, x0 + width))
         to = np.s_[rows.start - top : rows.stop - top, columns.start - x0 : columns.stop - x0]
         window[to] = self.cells[rows, columns]
-        return window, window.any(axis=2)
+        return restored(window, self.basis.channels)
 
 
 @dataclass
@@ -82,7 +96,7 @@ class Query:
 
 
 def pieces(tiles: Path, encoder: Encoder) -> Iterator[np.ndarray]:
-    """Descriptors of other places, int8 [8, 8, C] each, neighbours after each other."""
+    """Features of other places, int8 [8, 8, C] each, neighbours after each other."""
     for path in sorted((tiles / "dubai").rglob("*.jpg")):
         image = cv2.imread(str(path))[:1536, :1536, ::-1]
         step = PIECE_CELLS * encoder.spec.feature_stride_px
@@ -117,12 +131,17 @@ def fill(km2: float, other: list[np.ndarray], encoder: Encoder) -> np.ndarray:
     return cells
 
 
-def lay_in(cells: np.ndarray, pack: MapPack, corner: int) -> tuple[float, float]:
-    """Puts a scene's descriptors at a row and column; gives the frame's origin on the map."""
-    e = pack.feature_extent
-    found, valid = pack.features(e.x0, e.y0, e.width, e.height)
+def lay_in(cells: np.ndarray, run: Path, encoder: Encoder, corner: int) -> tuple[float, float]:
+    """Puts the features of a scene's map at a row and column; gives its frame's origin there."""
+    pack = MapPack.open(run / "map.pack")
+    e, source = pack.feature_extent, open_map([run / name for name in pack.record["sources"]])
     window = cells[corner : corner + e.height, corner : corner + e.width]
-    window[valid] = found[valid]
+    for row, column in pack.feature_chunks:
+        block = FeatureBlock(encoder.spec, column * CHUNK_CELLS, row * CHUNK_CELLS)
+        found = block.encode(block.read(source, pack.frame), encoder)
+        top, left = e.y0 + e.height - block.y0 - CHUNK_CELLS, block.x0 - e.x0
+        part = window[top : top + CHUNK_CELLS, left : left + CHUNK_CELLS]
+        part[found.any(axis=2)] = found[found.any(axis=2)]
     south = len(cells) - corner - e.height
     return (corner - e.x0) * pack.spec.cell_m, (south - e.y0) * pack.spec.cell_m
 
@@ -133,7 +152,6 @@ def queries(
 ) -> Iterator[Query]:  # fmt: skip
     """Every n-th photo with a known place, as its telemetry has it, or under all trial headings."""
     pack, table = MapPack.open(run / "map.pack"), read_telemetry_csv(run / "telemetry.csv")
-    statistics = MapStatistics(world.feature_mean, world.feature_std)
     for truth in read_truth_csv(run / "truth.csv")[::every]:
         path = next(photos.rglob(Path(truth.photo).name))
         photo = read_photo(path, overrides=table.lookup(path), min_side_px=1000)
@@ -142,22 +160,21 @@ def queries(
         pose = replace(pose, heading_deg=None) if turned else pose
         views = hypotheses(pose, photo.camera, width, height).views
         x_m, y_m = pack.frame.xy(truth.position)
-        templates = view_templates(photo.image, views, encoder, statistics)
+        templates = view_templates(photo.image, views, encoder, world.basis)
         yield Query(templates, x_m + origin[0], y_m + origin[1])
 
 
 def full_ranks(world: ArrayMap, found: list[Query]) -> tuple[list[int], float]:
     """Ranks of the true places at full resolution, and seconds for each photo."""
-    statistics, margin = MapStatistics(world.feature_mean, world.feature_std), 12
+    margin = 12
     strengths: list[list[tuple[float, float, float]]] = [[] for _ in found]
     one = 0.0
     for block in blocks([world.area], world.spec.cell_m):
         start = time.process_time()
-        features, valid = world.features(
+        cells, valid = world.features(
             block.x0 - margin, block.y0 - margin,
             block.width + 2 * margin, block.height + 2 * margin,
         )  # fmt: skip
-        cells = statistics.unit(features * np.float32(FEATURE_STEP), valid)
         spectrum = MapSpectrum(cells, valid, 2 * margin)
         one += time.process_time() - start
         start = time.process_time()
@@ -226,7 +243,7 @@ def main() -> None:
     for km2 in options.km2:
         cells = fill(km2, other, encoder)
         origins = [
-            lay_in(cells, MapPack.open(run / "map.pack"), 100 + 150 * number)
+            lay_in(cells, run, encoder, 100 + 150 * number)
             for number, (run, _) in enumerate(options.located)
         ]
         world = ArrayMap(cells, encoder)

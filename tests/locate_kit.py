@@ -14,7 +14,7 @@ from mobilegeo.camera import CameraModel, GroundView, Pose
 from mobilegeo.encoder.base import Encoded, ImageSpec
 from mobilegeo.geo import LatLon, LocalFrame
 from mobilegeo.maps.build import build_pack
-from mobilegeo.maps.cells import FEATURE_STEP, quantised
+from mobilegeo.maps.descriptors import DescriptorBasis
 from mobilegeo.maps.source import open_map
 from mobilegeo.metadata.telemetry import Telemetry
 from mobilegeo.photo import Photo
@@ -135,6 +135,22 @@ class BlockEncoder:
         return Encoded(self.embed(images), self.features(images))
 
 
+def whitened(features):
+    """The basis that a build fits to these features, float32 [N, C]."""
+    mean, std = features.mean(axis=0), features.std(axis=0)
+    standard = (features - mean) / std
+    unit = standard / np.linalg.norm(standard, axis=1, keepdims=True)
+    return DescriptorBasis.fitted(mean, std, unit.T @ unit / len(unit))
+
+
+def plain_basis(channels):
+    """The basis that leaves features as they are."""
+    return DescriptorBasis(
+        np.zeros(channels, np.float32), np.ones(channels, np.float32),
+        np.eye(channels, dtype=np.float32),
+    )  # fmt: skip
+
+
 class MemoryMap:
     """The descriptors of a ground, as a pack would give them."""
 
@@ -143,15 +159,14 @@ class MemoryMap:
         self.spec = encoder.spec
         self.surface = None
         self.frame = LocalFrame(HERE)
-        self.cells = quantised(encoder.features(ground.image[None])[0])
+        features = encoder.features(ground.image[None])[0]
         self.reach = round(ground.half_m / CELL_M)
-        if valid is not None:
-            self.cells[~valid] = 0
-        known = self.cells[self.cells.any(axis=2)] * np.float32(FEATURE_STEP)
-        self.feature_mean, self.feature_std = known.mean(axis=0), known.std(axis=0)
+        known = np.ones(features.shape[:2], bool) if valid is None else valid
+        self.basis = whitened(features[known])
+        self.cells = self.basis.unit(features, known)
 
     def features(self, x0_cell, y0_cell, width, height):
-        window = np.zeros((height, width, self.spec.feature_dim), np.int8)
+        window = np.zeros((height, width, self.basis.channels), np.float32)
         size = len(self.cells)
         top, left = self.reach - (y0_cell + height), x0_cell + self.reach
         rows = slice(max(0, top), min(size, top + height))

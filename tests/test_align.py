@@ -12,7 +12,7 @@ from locate_kit import CELL_M, BlockEncoder, Ground, MemoryMap, a_view, place
 from mobilegeo.locate.align import Aligner
 from mobilegeo.locate.prior import Box, CirclePrior
 from mobilegeo.locate.scan import BLOCK_CELLS, MODE_DISTANCE_M, blocks
-from mobilegeo.locate.template import MapStatistics, covered_cells, visible_centre
+from mobilegeo.locate.template import covered_cells, visible_centre
 
 EVERYWHERE = Box(-200.0, -200.0, 200.0, 200.0)
 
@@ -274,15 +274,6 @@ def test_refinement_respects_the_prior(ground, town):
     centre, radius_m = place(-30.0, 0.0), 24.0
     found = align(town, ground.photo(view, 0.0, 0.0), [view], prior=CirclePrior(centre, radius_m))
     assert math.hypot(found.best.x_m + 30.0, found.best.y_m) <= radius_m + 1.5 * CELL_M
-
-
-def test_descriptors_are_standardised_over_the_map_and_of_unit_length():
-    statistics = MapStatistics(np.array([1, 2], np.float32), np.array([2, 0.5], np.float32))
-    features = np.array([[[7, 4], [1, 2], [9, 9]]], np.float32)
-    unit = statistics.unit(features, np.array([[True, True, False]]))
-    # (3, 4) / 5; what equals the mean has no direction; what is not valid is zero.
-    np.testing.assert_allclose(unit, [[[0.6, 0.8], [0, 0], [0, 0]]], atol=1e-6)
-    assert unit.dtype == np.float32
 
 
 def test_a_cell_counts_from_its_share_of_valid_pixels():

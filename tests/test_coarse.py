@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from locate_kit import BlockEncoder
+from locate_kit import BlockEncoder, whitened
 from mobilegeo.locate import coarse as coarse_module
 from mobilegeo.locate.coarse import REACH_M, CoarseMap
 from mobilegeo.locate.correlate import Template
 from mobilegeo.locate.prior import Box
-from mobilegeo.locate.template import MapStatistics
-from mobilegeo.maps.cells import CHUNK_CELLS, FEATURE_STEP, CellBox
+from mobilegeo.maps.cells import CHUNK_CELLS, CellBox
 
 CELL_M = BlockEncoder().spec.cell_m
 ROWS, COLUMNS = 3, 4
@@ -30,7 +29,8 @@ class Chunked:
         noise = rng.normal(size=(height // 2, width // 2, self.spec.feature_dim))
         planes = [cv2.resize(p, (width, height)) for p in np.moveaxis(noise, 2, 0)]
         smooth = np.stack(planes, axis=2) * rng.uniform(0.5, 2.0, self.spec.feature_dim)
-        self.cells = np.clip(30 * smooth, -127, 127).astype(np.int8)
+        self.basis = whitened(smooth.reshape(-1, smooth.shape[2]))
+        self.cells = self.basis.unit(smooth, np.ones((height, width), bool))
         self.feature_extent = CellBox(-2 * CHUNK_CELLS, -1 * CHUNK_CELLS, width, height)
         whole = {(r, c) for r in range(-1, ROWS - 1) for c in range(-2, COLUMNS - 2)}
         for row, column in missing:
@@ -38,8 +38,6 @@ class Chunked:
             left = (column + 2) * CHUNK_CELLS
             self.cells[top : top + CHUNK_CELLS, left : left + CHUNK_CELLS] = 0
         self.feature_chunks = frozenset(whole - set(missing))
-        known = self.cells[self.cells.any(axis=2)] * np.float32(FEATURE_STEP)
-        self.feature_mean, self.feature_std = known.mean(axis=0), known.std(axis=0)
 
     @property
     def area(self):
@@ -60,9 +58,7 @@ class Chunked:
         row, column = e.y0 + e.height - y, x - e.x0
         half = side // 2
         cells = self.cells[row - half : row + half, column - half : column + half]
-        valid = cells.any(axis=2)
-        statistics = MapStatistics(self.feature_mean, self.feature_std)
-        return Template(statistics.unit(cells * np.float32(FEATURE_STEP), valid), valid)
+        return Template(cells, cells.any(axis=2))
 
 
 MAP = Chunked()
@@ -148,9 +144,7 @@ def test_blocks_and_threads_do_not_change_the_answer(monkeypatch):
 
 def test_a_plain_map_and_an_empty_template_find_no_false_certainty():
     plain = Chunked()
-    plain.cells[:] = 17
-    plain.feature_mean = np.full(9, 17 * FEATURE_STEP, np.float32)
-    plain.feature_std = np.full(9, FEATURE_STEP, np.float32)
+    plain.cells[:] = np.float32(1 / 3)
     found = CoarseMap(plain).places([MAP.template(-60, 30, 16)], [plain.area], anywhere, 3)
     assert len(found) <= 3
     empty = Template(np.zeros((16, 16, 9), np.float32), np.zeros((16, 16), bool))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from locate_kit import BlockEncoder
+from locate_kit import BlockEncoder, plain_basis
 from mobilegeo.camera import CameraModel, GroundView, Pose
 from mobilegeo.locate.hypotheses import (
     GROUND_WIDTH_M,
@@ -22,7 +22,6 @@ from mobilegeo.locate.hypotheses import (
 )
 from mobilegeo.locate.template import (
     ENCODE_BATCH,
-    MapStatistics,
     make_templates,
     template_patch,
     view_templates,
@@ -128,7 +127,7 @@ def test_many_views_give_the_templates_of_each_in_bounded_memory():
     assert len(known) > 250
     views = known[::4]
     image = np.random.default_rng(0).integers(0, 256, (180, 240, 3), dtype=np.uint8)
-    statistics = MapStatistics(np.zeros(9, np.float32), np.ones(9, np.float32))
+    basis = plain_basis(9)
     batches = []
 
     class Watching(BlockEncoder):
@@ -137,11 +136,11 @@ def test_many_views_give_the_templates_of_each_in_bounded_memory():
             return super().features(images)
 
     encoder = Watching()
-    templates = view_templates(image, views, encoder, statistics)
+    templates = view_templates(image, views, encoder, basis)
     assert len(templates) == len(views)
     assert max(batches) == ENCODE_BATCH
     for number in (0, 31, 32, len(views) - 1):
         patch = template_patch(image, views[number], encoder.spec)
-        (alone,) = make_templates([patch], encoder, statistics)
+        (alone,) = make_templates([patch], encoder, basis)
         assert (templates[number].valid == alone.valid).all()
         assert np.allclose(templates[number].cells, alone.cells, atol=1e-6)

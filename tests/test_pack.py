@@ -18,10 +18,10 @@ from mobilegeo.geo import distance_m
 from mobilegeo.maps import integrity
 from mobilegeo.maps import pack as pack_module
 from mobilegeo.maps.build import build_pack
-from mobilegeo.maps.cells import FEATURE_STEP, FeatureBlock
+from mobilegeo.maps.cells import CHUNK_CELLS, FEATURE_STEP, FeatureBlock
 from mobilegeo.maps.integrity import Integrity, file_entry
 from mobilegeo.maps.pack import MapPack, pack_info
-from mobilegeo.maps.record import record_hash
+from mobilegeo.maps.record import FORMAT_VERSION, record_hash
 from mobilegeo.maps.tilefile import read_parquet_grid
 
 HOLE = (20.0, 0.0, 80.0, 50.0)
@@ -125,8 +125,12 @@ def test_features_are_those_of_the_encoder(built):
     block = FeatureBlock(encoder.spec, 0, 0, 32)
     patch = block.read(source, pack.frame)
     found, valid = pack.features(0, 0, 32, 32)
-    assert np.abs(found.astype(int) - block.encode(patch, encoder)).max() <= 1
     assert np.array_equal(valid, block.valid_cells(patch))
+    raw = block.encode(patch, encoder) * np.float32(FEATURE_STEP)
+    # Four bits a value cost little of a cosine.
+    cosines = (found * pack.basis.unit(raw, valid)).sum(axis=2)[valid]
+    assert cosines.min() > 0.98
+    np.testing.assert_allclose(np.linalg.norm(found[valid], axis=1), 1.0, atol=1e-5)
     assert not found[~valid].any()
 
 
@@ -151,13 +155,18 @@ def test_feature_rows_run_from_north_to_south(built):
     assert (y_m.min(), y_m.max()) == pytest.approx((1.0, 49.0), abs=2.0)
 
 
-def test_statistics_and_extent_of_features(built):
-    pack = MapPack.open(built)
+def test_basis_and_extent_of_features(built):
+    pack, encoder, source = MapPack.open(built), FakeEncoder(), PlainSource(hole=HOLE)
     box = pack.feature_extent
-    features, valid = pack.features(box.x0, box.y0, box.width, box.height)
-    values = features[valid].astype(np.float64) * FEATURE_STEP
-    assert pack.feature_mean == pytest.approx(values.mean(axis=0), abs=1e-5)
-    assert pack.feature_std == pytest.approx(values.std(axis=0), abs=1e-5)
+    _, valid = pack.features(box.x0, box.y0, box.width, box.height)
+    values = []
+    for row, column in pack.feature_chunks:
+        block = FeatureBlock(encoder.spec, column * CHUNK_CELLS, row * CHUNK_CELLS)
+        raw = block.encode(block.read(source, pack.frame), encoder)
+        values.append(raw[raw.any(axis=2)] * FEATURE_STEP)
+    features = np.concatenate(values)
+    assert pack.basis.mean == pytest.approx(features.mean(axis=0), abs=1e-5)
+    assert pack.basis.std == pytest.approx(features.std(axis=0), abs=1e-5)
     _, everywhere = pack.features(box.x0 - 100, box.y0 - 100, box.width + 200, box.height + 200)
     assert everywhere.sum() == valid.sum()
 
@@ -264,7 +273,7 @@ def test_other_formats_and_missing_entries(copy):
     rewrite_record(copy, format_version=99, created_by="mobilegeo 9.9")
     with pytest.raises(PackError, match=r"has format 99 \(made by mobilegeo 9\.9\).*update"):
         MapPack.open(copy)
-    rewrite_record(copy, format_version=1, frame={})
+    rewrite_record(copy, format_version=FORMAT_VERSION, frame={})
     with pytest.raises(PackError, match=r"lacks or garbles an entry"):
         MapPack.open(copy)
 

@@ -5,12 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from locate_kit import BlockEncoder, Ground, a_view, pixel_centres, seen_ground
+from locate_kit import (
+    BlockEncoder,
+    Ground,
+    a_view,
+    pixel_centres,
+    plain_basis,
+    seen_ground,
+    whitened,
+)
 from mobilegeo.locate.correlate import MapSpectrum
 from mobilegeo.locate.normalise import project
 from mobilegeo.locate.relief import SurfaceModel, project_relief
 from mobilegeo.locate.template import (
-    MapStatistics,
     covered_cells,
     make_templates,
     template_patch,
@@ -201,13 +208,13 @@ def test_a_template_over_relief_fits_the_map_better_than_one_on_a_plane():
         assert (plain.image == patches[0].image).all()
     map_image = GROUND.colours(*points(patches[0], place)).astype(np.uint8)
     features = encoder.features(map_image[None])[0]
-    statistics = MapStatistics(features.mean(axis=(0, 1)), features.std(axis=(0, 1)))
+    basis = whitened(features.reshape(-1, 9))
     valid = np.ones(features.shape[:2], dtype=bool)
-    spectrum = MapSpectrum(statistics.unit(features, valid), valid, len(valid))
+    spectrum = MapSpectrum(basis.unit(features, valid), valid, len(valid))
     middle = len(valid) // 2
     flat, over = (
         float(spectrum.correlate(template)[middle, middle])
-        for template in make_templates(patches, encoder, statistics)
+        for template in make_templates(patches, encoder, basis)
     )
     assert over > flat + 0.1
     assert over > 0.8
@@ -225,8 +232,7 @@ def test_hidden_cells_do_not_count_but_are_not_grey():
             return super().features(images)
 
     patch = template_patch(photo, view, encoder.spec, Block(), (0.0, -75.0))
-    statistics = MapStatistics(np.zeros(9, np.float32), np.ones(9, np.float32))
-    (template,) = make_templates([patch], Watching(), statistics)
+    (template,) = make_templates([patch], Watching(), plain_basis(9))
     assert (template.valid == covered_cells(patch.valid, 8, 0.75)).all()
     grey = (seen[0][0] == 128).all(axis=2)
     assert grey[~patch.coloured].all()

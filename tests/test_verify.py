@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobilegeo.locate.correlate import Template
-from mobilegeo.locate.verify import CHANCE, DOUBT_CELLS, NEAR_CELLS, REACH_CELLS, agreement
+from mobilegeo.locate.likeness import likeness
+from mobilegeo.locate.verify import CHANCE, DOUBT_CELLS, NEAR_CELLS, REACH_CELLS
+from mobilegeo.locate.verify import agreement as agreed
 
 SIDE = 40
 
@@ -22,6 +24,10 @@ def cut(cells, row, column, side):
     """A template whose middle lies on a corner of the map."""
     top, left = row - side // 2, column - side // 2
     return Template(cells[top : top + side, left : left + side], np.ones((side, side), bool))
+
+
+def agreement(template, cells, valid, row, column):
+    return agreed(likeness(template, cells, valid, row, column))
 
 
 def expected(votes, asked):

@@ -17,18 +17,19 @@ from mobilegeo.camera import GroundView
 from mobilegeo.encoder.base import Encoder
 from mobilegeo.locate.coarse import CoarseMap
 from mobilegeo.locate.correlate import Template
+from mobilegeo.locate.likeness import CORNERS, REACH_CELLS, Likeness, likeness
 from mobilegeo.locate.prior import Box, Prior
-from mobilegeo.locate.refine import refine
+from mobilegeo.locate.refine import Scores as CornerScores
+from mobilegeo.locate.refine import refine, turned
 from mobilegeo.locate.scan import MODE_DISTANCE_M, Block, Heatmap, Mode, Scan, Scores, blocks
 from mobilegeo.locate.template import (
     MAX_SIDE_M,
-    MapStatistics,
     aimed_at,
     make_templates,
     template_patch,
     view_templates,
 )
-from mobilegeo.locate.verify import REACH_CELLS, agreement
+from mobilegeo.locate.verify import agreement
 from mobilegeo.locate.window import FeatureMap, open_window
 
 Float32 = NDArray[np.float32]
@@ -37,8 +38,6 @@ Float64 = NDArray[np.float64]
 RIVAL_SHARE = 0.75
 """Coarse peaks of at least this share of the highest are refined as well, at most `MAX_RIVALS`."""
 MAX_RIVALS = 3
-
-REFINE_CELLS = 4
 
 
 @dataclass(frozen=True)
@@ -107,6 +106,14 @@ class Alignment:
         return math.sqrt(self.spread[3, 3]) * self.relative_noise
 
 
+@dataclass(frozen=True)
+class Look:
+    """A template, and how its cells resemble the map around a place."""
+
+    template: Template
+    seen: Likeness
+
+
 class Aligner:
     """Aligns one photo with one map.
 
@@ -125,7 +132,6 @@ class Aligner:
         prior: Prior | None = None,
     ) -> None:
         self._map = feature_map
-        self._statistics = MapStatistics(feature_map.feature_mean, feature_map.feature_std)
         self._encoder = encoder
         self._image = image
         # Places are compared at the corners of cells, of which a small prior may hold none.
@@ -148,12 +154,12 @@ class Aligner:
         Returns:
             `None` when the map holds no data there.
         """
-        scan = self._scan(views, areas, coarse)
+        scan, templates = self._scan(views, areas, coarse)
         if not scan.modes:
             return None
         highest = scan.modes[0].strength  # below 0 for noise, of which every share is higher
         rivals = [m for m in scan.modes if m.strength >= min(highest, RIVAL_SHARE * highest)]
-        refined = [self._refine(mode) for mode in rivals[:MAX_RIVALS]]
+        refined = [self._refine(mode, templates[mode.view]) for mode in rivals[:MAX_RIVALS]]
         winner = max(refined, key=lambda peak: peak.mode.strength)
         others = [peak.mode for peak in refined] + scan.modes[len(refined) :]
         second = max(
@@ -175,9 +181,9 @@ class Aligner:
 
     def _scan(
         self, views: Sequence[GroundView], areas: Sequence[Box], coarse: CoarseMap | None
-    ) -> Scan:
-        """Compares every view, on flat ground, with every place."""
-        templates = view_templates(self._image, views, self._encoder, self._statistics)
+    ) -> tuple[Scan, dict[GroundView, Template]]:
+        """Compares every view, on flat ground, with every place; gives the templates as well."""
+        templates = view_templates(self._image, views, self._encoder, self._map.basis)
         if coarse is not None:
             places = coarse.places(
                 templates, areas, lambda number, b: self._allowed(b, aimed_at(views[number]))
@@ -190,11 +196,11 @@ class Aligner:
         margin = max((max(t.valid.shape) for t in templates), default=0) // 2
         scan = Scan()
         for block in blocks(areas, self._map.spec.cell_m):
-            window = open_window(self._map, self._statistics, block, margin)
+            window = open_window(self._map, block, margin)
             values = np.stack([window.correlate(template) for template in templates])
             allowed = np.stack([self._allowed(block, aimed_at(view)) for view in views])
             scan.add(Scores(values, allowed, weights, block), views)
-        return scan
+        return scan, dict(zip(views, templates, strict=True))
 
     def _allowed(self, block: Block, centre: tuple[float, float]) -> NDArray[np.bool_]:
         """Corners at which the camera, `centre` metres off, would stand inside the prior."""
@@ -204,40 +210,53 @@ class Aligner:
         grid_x, grid_y = np.meshgrid(x - centre[0], y - centre[1])
         return self._prior.contains(self._map.frame, grid_x, grid_y)
 
-    def _refine(self, mode: Mode) -> Peak:
-        """The joint optimum around a mode, over the map's relief where that is known."""
+    def _refine(self, mode: Mode, flat: Template) -> Peak:
+        """The joint optimum around a mode, over the map's relief where that is known.
+
+        Args:
+            mode: where to begin.
+            flat: the template of its view on flat ground.
+        """
         spec, block = self._map.spec, self._block_around(mode)
         margin = math.ceil(MAX_SIDE_M / 2 / spec.cell_m) + REACH_CELLS
-        window = open_window(self._map, self._statistics, block, margin)
-        templates: list[Template] = []
+        window = open_window(self._map, block, margin)
+        middle = margin + CORNERS
+        looks: list[Look] = []
 
-        def measure(views: Sequence[GroundView], offset_m: tuple[float, float]) -> Float32:
-            patches = [
-                template_patch(
-                    self._image, view, spec, self._map.surface, _camera(mode, view), offset_m
-                )
-                for view in views
-            ]
-            # The last ones stay, to be verified.
-            templates[:] = make_templates(patches, self._encoder, self._statistics)
-            scores = [window.correlate(template) for template in templates]
-            allowed = [self._allowed(block, aimed_at(view)) for view in views]
-            return np.where(np.stack(allowed), np.stack(scores), np.float32(-1.0))
+        def look(view: GroundView, offset_m: tuple[float, float]) -> CornerScores:
+            template = flat
+            if looks or self._map.surface is not None:
+                template = self._template(mode, view, offset_m)
+            seen = likeness(template, window.cells, window.valid, middle, middle)
+            looks.append(Look(template, seen))
 
-        found = refine(mode.view, measure, spec.cell_m)
+            def scores(turn_deg: float, log_scale: float) -> Float32:
+                allowed = self._allowed(block, aimed_at(turned(view, turn_deg, log_scale)))
+                return np.where(allowed, seen.scores(turn_deg, log_scale), np.float32(-1.0))
+
+            return scores
+
+        found = refine(mode.view, look, spec.cell_m)
+        last = looks[-1]
         x_m = (block.x0 + found.column) * spec.cell_m
         y_m = (block.y0 + block.height - found.row) * spec.cell_m
-        strength = found.score * _weight(templates[-1])
+        strength = found.score * _weight(last.template)
         best = Mode(x_m, y_m, found.score, strength, found.view)
-        row, column = (corner + window.margin for corner in found.corner)
-        agreed = agreement(templates[-1], window.cells, window.valid, row, column)
-        return Peak(best, found.spread, found.width_m, agreed)
+        south, east = (corner - CORNERS for corner in found.corner)
+        return Peak(best, found.spread, found.width_m, agreement(last.seen, south, east))
+
+    def _template(self, mode: Mode, view: GroundView, offset_m: tuple[float, float]) -> Template:
+        """The photo at a mode's place, its middle moved from `visible_centre` by an offset."""
+        place = _camera(mode, view)
+        patch = template_patch(
+            self._image, view, self._map.spec, self._map.surface, place, offset_m
+        )
+        return make_templates([patch], self._encoder, self._map.basis)[0]
 
     def _block_around(self, mode: Mode) -> Block:
         cell_m = self._map.spec.cell_m
         x, y = round(mode.x_m / cell_m), round(mode.y_m / cell_m)
-        side = 2 * REFINE_CELLS
-        return Block(x - REFINE_CELLS, y - REFINE_CELLS, side, side, cell_m)
+        return Block(x - CORNERS, y - CORNERS, 2 * CORNERS, 2 * CORNERS, cell_m)
 
 
 def _camera(mode: Mode, view: GroundView) -> tuple[float, float]:

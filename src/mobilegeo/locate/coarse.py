@@ -1,7 +1,7 @@
 """Where to look on a large map: the map at half resolution, in a third of the channels.
 
-Descriptors of 2 × 2 cells are averaged, standardised and projected onto the directions in which
-the map itself varies most; a template likewise. The masked cosine correlation over all of the map
+Descriptors of 2 × 2 cells are added up, in the directions in which the map itself varies most; a
+template likewise. The masked cosine correlation over all of the map
 then costs about a fifteenth, and its best places are where alignment looks closely. The true place
 was always among the best 16 (`docs/results/whole_map.md`).
 """
@@ -22,7 +22,8 @@ from mobilegeo.encoder.base import ImageSpec
 from mobilegeo.locate.correlate import MapSpectrum, Template
 from mobilegeo.locate.prior import Box
 from mobilegeo.locate.scan import MODE_DISTANCE_M, Block, blocks
-from mobilegeo.maps.cells import CHUNK_CELLS, FEATURE_STEP, CellBox
+from mobilegeo.maps.cells import CHUNK_CELLS, CellBox
+from mobilegeo.maps.descriptors import DescriptorBasis, unit_cells
 
 Float32 = NDArray[np.float32]
 
@@ -30,7 +31,7 @@ POOL = 2
 """Cells along a side that become one."""
 
 CHANNELS = 32
-"""Directions kept: two thirds of the variance and none of the places lost."""
+"""Directions kept, the strongest."""
 
 PLACES = 16
 """Places that are looked at closely: on 26 km² eight would do, on 105 km² one photo of 73 had its
@@ -38,9 +39,6 @@ place between the ninth and the sixteenth."""
 
 REACH_M = 64.0
 """How far around each of them: the pooled peak's blur, and enough else to measure chance on."""
-
-SAMPLE_CHUNKS = 64
-"""Chunks, evenly spread, from which the directions are taken."""
 
 Allowed = Callable[[int, Block], NDArray[np.bool_]]
 """For a template's number and a block: the corners at which it may lie, bool [h + 1, w + 1]."""
@@ -50,14 +48,13 @@ class Descriptors(Protocol):
     """The part of a map pack that is read here."""
 
     spec: ImageSpec
-    feature_mean: Float32
-    feature_std: Float32
+    basis: DescriptorBasis
     feature_extent: CellBox
     feature_chunks: frozenset[tuple[int, int]]
 
     def features(
         self, x0_cell: int, y0_cell: int, width: int, height: int
-    ) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    ) -> tuple[Float32, NDArray[np.bool_]]:
         """See `MapPack.features`."""
         ...
 
@@ -100,8 +97,8 @@ class CoarseMap:
         # Chunks begin at multiples of 64 cells, so that pools never straddle them.
         self._x0, self._y0 = extent.x0 // POOL, extent.y0 // POOL
         self._height, self._width = extent.height // POOL, extent.width // POOL
-        self._axes = self._principal_axes()
-        self._cells = np.zeros((self._height, self._width, self._axes.shape[1]), np.float32)
+        self._channels = min(CHANNELS, descriptors.basis.channels)
+        self._cells = np.zeros((self._height, self._width, self._channels), np.float32)
         self._valid = np.zeros((self._height, self._width), np.bool_)
         with ThreadPoolExecutor(_threads()) as threads:
             list(threads.map(self._fill, sorted(descriptors.feature_chunks)))
@@ -140,46 +137,23 @@ class CoarseMap:
                 break
         return chosen
 
-    def _principal_axes(self) -> Float32:
-        """float32 [C, ≤ `CHANNELS`]: orthonormal directions of largest second moment."""
-        chunks = sorted(self._map.feature_chunks)
-        step = max(1, len(chunks) // SAMPLE_CHUNKS)
-        dim = self._map.spec.feature_dim
-        moment = np.zeros((dim, dim))
-        for row, column in chunks[::step]:
-            standard, valid = self._standard(row, column)
-            norm = np.linalg.norm(standard, axis=2, keepdims=True)
-            unit = (standard / np.maximum(norm, np.float32(1e-6)))[valid]
-            moment += unit.T @ unit
-        _, vectors = np.linalg.eigh(moment)
-        return np.ascontiguousarray(vectors[:, ::-1][:, :CHANNELS], dtype=np.float32)
-
-    def _standard(self, row: int, column: int) -> tuple[Float32, NDArray[np.bool_]]:
-        """A chunk's descriptors, pooled and standardised, and the pools that are half valid."""
-        features, valid = self._map.features(
+    def _fill(self, chunk: tuple[int, int]) -> None:
+        row, column = chunk
+        cells, valid = self._map.features(
             column * CHUNK_CELLS, row * CHUNK_CELLS, CHUNK_CELLS, CHUNK_CELLS
         )
         side = CHUNK_CELLS // POOL
-        total = np.zeros((side, side, features.shape[2]), np.int16)
-        known = np.zeros((side, side), np.int16)
-        for y in range(POOL):
-            for x in range(POOL):
-                total += features[y::POOL, x::POOL]
-                known += valid[y::POOL, x::POOL]
-        scale = np.float32(FEATURE_STEP) / np.maximum(known, 1).astype(np.float32)
-        standard = (total * scale[..., None] - self._map.feature_mean) / np.maximum(
-            self._map.feature_std, np.float32(1e-6)
-        )
-        return standard.astype(np.float32), known >= POOL * POOL / 2
-
-    def _fill(self, chunk: tuple[int, int]) -> None:
-        standard, valid = self._standard(*chunk)
-        side = CHUNK_CELLS // POOL
-        top = self._height - (chunk[0] * side - self._y0) - side
-        left = chunk[1] * side - self._x0
+        top = self._height - (row * side - self._y0) - side
+        left = column * side - self._x0
         place = np.s_[top : top + side, left : left + side]
-        self._cells[place] = _unit(standard @ self._axes, valid)
-        self._valid[place] = valid
+        self._cells[place], self._valid[place] = self._pool(cells, valid)
+
+    def _pool(self, cells: Float32, valid: NDArray[np.bool_]) -> tuple[Float32, NDArray[np.bool_]]:
+        """Pools of a grid of even sides, of unit length, and those that are half valid."""
+        rows, columns = valid.shape[0] // POOL, valid.shape[1] // POOL
+        squares = cells[..., : self._channels].reshape(rows, POOL, columns, POOL, -1)
+        known = valid.reshape(rows, POOL, columns, POOL).sum(axis=(1, 3)) >= POOL * POOL / 2
+        return unit_cells(squares.sum(axis=(1, 3)), known), known
 
     def _pooled(self, template: Template) -> Template:
         """A template on the pooled grid, padded to an even side alike on all sides."""
@@ -187,10 +161,7 @@ class CoarseMap:
         pad = [(-side % (2 * POOL) // 2,) * 2 for side in (height, width)]
         cells = np.pad(template.cells, (*pad, (0, 0)))
         valid = np.pad(template.valid, pad)
-        rows, columns = valid.shape[0] // POOL, valid.shape[1] // POOL
-        total = cells.reshape(rows, POOL, columns, POOL, -1).sum(axis=(1, 3))
-        known = valid.reshape(rows, POOL, columns, POOL).sum(axis=(1, 3)) >= POOL * POOL / 2
-        return Template(_unit(total @ self._axes, known), known)
+        return Template(*self._pool(cells, valid))
 
     def _places(
         self, block: Block, templates: Sequence[Template], allowed: Allowed, count: int
@@ -242,12 +213,6 @@ def _highest(strengths: Float32, which: NDArray[np.int32], block: Block, count: 
         rows = slice(max(0, row - reach), row + reach + 1)
         strengths[rows, max(0, column - reach) : column + reach + 1] = -np.inf
     return places
-
-
-def _unit(cells: Float32, valid: NDArray[np.bool_]) -> Float32:
-    """Cells of unit length, zero where not valid."""
-    norm = np.sqrt(np.einsum("...c,...c->...", cells, cells))
-    return np.asarray(cells * (valid / np.maximum(norm, 1e-6))[..., None], dtype=np.float32)
 
 
 def _threads() -> int:

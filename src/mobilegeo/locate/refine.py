@@ -1,15 +1,17 @@
 """The joint optimum over east, north, heading and log scale around one place, and its covariance.
 
-The photo is encoded anew under five views (as told, heading and scale a step either way), each of
-which gives the scores at all corners around the place. A quadratic is fitted to the 3 × 3 corners
-around the best of each, 45 samples in four parameters:
+The photo is encoded under one view, and its cells are compared with the map around them
+(`likeness`), which gives the scores of five views (as told, heading and scale a step either way)
+at all corners around the place. A quadratic is fitted to the 3 × 3 corners around the best of
+each, 45 samples in four parameters:
 
     score(θ) ≈ p − ½ (θ − θ₀)ᵀ H (θ − θ₀),        θ = (east, north, heading, log scale)
 
 Heading and scale are taken as uncorrelated with each other, not with the position: about the
 middle of a template, turning and stretching move its descriptors at right angles. The samples step
-on while a neighbour is higher. At the vertex the photo is encoded once more, shifted so that its
-cells fall on the map's, and the peak is interpolated between corners.
+on while a neighbour is higher. The photo is then encoded under the view of the vertex, anew while
+that lies far from the view encoded before, and at last shifted so that its cells fall on the map's;
+the peak is interpolated between corners, and the rest of heading and scale taken from the same fit.
 
 Covariance. The heatmap around a peak is the peak plus noise of standard deviation s. The noise's
 slope displaces the vertex by H⁻¹ ∇ε. As both peak and noise are correlations of the same
@@ -23,7 +25,7 @@ which along one axis is the familiar (width · s / p)² of a matched filter.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,8 +41,14 @@ HEADING_STEP_DEG = 5.0
 LOG_SCALE_STEP = 0.08
 """Spacing of the samples. Steps of 4° and 6 % place photos no better and cost a tenth more."""
 
-MAX_SHIFTS = 4
-"""How often the samples may step on: 20° of heading and a third of the scale."""
+MAX_MOVES = 1
+"""How often the samples may step on before the photo is encoded anew."""
+
+MAX_LOOKS = 3
+"""How often it is: up to 30° of heading and a half of the scale away."""
+
+NEAR_STEPS = 1.0
+"""A vertex nearer than this to the view that was encoded is where the last look is taken."""
 
 STAR = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
 """The views sampled, in steps of heading and log scale."""
@@ -48,9 +56,13 @@ STAR = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
 FLAT = 1e-3
 """Least relative curvature, per step squared, so that a flat direction has a finite spread."""
 
-Measure = Callable[[Sequence[GroundView], tuple[float, float]], Float32]
-"""Scores, float32 [views, R, C], at the corners around a place, −1 where not allowed; the
-templates' centres moved from `visible_centre` by (east, north) metres."""
+Scores = Callable[[float, float], Float32]
+"""Scores, float32 [R, C], at the corners around a place, −1 where not allowed, of a photo whose
+heading and log scale are changed by (degrees, 1)."""
+
+Look = Callable[[GroundView, tuple[float, float]], Scores]
+"""Encodes the photo under a view, the template's centre moved from `visible_centre` by (east,
+north) metres."""
 
 
 @dataclass(frozen=True)
@@ -76,20 +88,25 @@ class Optimum:
     width_m: float
 
 
-def refine(view: GroundView, measure: Measure, cell_m: float) -> Optimum:
+def refine(view: GroundView, look: Look, cell_m: float) -> Optimum:
     """Finds the joint optimum around a view and the middle of a corner grid.
 
     Args:
         view: where to begin.
-        measure: see `Measure`.
+        look: see `Look`.
         cell_m: spacing of the corners.
     """
-    (heading, scale), samples = _sample(view, measure)
-    vertex, curvature = fit(samples)
-    east, north, turn, rise = (float(value) for value in vertex)
-    best = _stepped(view, heading + turn, scale + rise)
+    for _ in range(MAX_LOOKS):
+        middle, samples = _climbed(look(view, (0.0, 0.0)))
+        east, north, turn, rise = (float(value) for value in fit(samples)[0])
+        heading, scale = middle[0] + turn, middle[1] + rise
+        view = _stepped(view, heading, scale)
+        if max(abs(heading), abs(scale)) <= NEAR_STEPS:
+            break
     # With the template moved against the peak's offset, their cells coincide.
-    row, column, score = interpolate(measure([best], (-east * cell_m, -north * cell_m))[0])
+    scores = look(view, (-east * cell_m, -north * cell_m))
+    row, column, score = interpolate(scores(0.0, 0.0))
+    (_, _, turn, rise), curvature = fit(_star(scores, 0, 0))
     steps = np.array([cell_m, cell_m, HEADING_STEP_DEG, LOG_SCALE_STEP])
     spread = np.asarray(np.linalg.inv(curvature) * np.outer(steps, steps), dtype=np.float64)
     return Optimum(
@@ -97,37 +114,44 @@ def refine(view: GroundView, measure: Measure, cell_m: float) -> Optimum:
         column=column + east,
         corner=(round(row), round(column)),
         score=score,
-        view=best,
+        view=_stepped(view, float(turn), float(rise)),
         spread=spread,
         width_m=cell_m * math.sqrt(4 * math.log(2) / (curvature[0, 0] + curvature[1, 1])),
     )
 
 
-def _stepped(view: GroundView, heading: float, scale: float) -> GroundView:
-    """The view, turned and raised by steps."""
+def turned(view: GroundView, turn_deg: float, log_scale: float) -> GroundView:
+    """The view with another heading and height."""
     return replace(
         view,
-        heading_deg=view.heading_deg + heading * HEADING_STEP_DEG,
-        agl_m=view.agl_m * math.exp(scale * LOG_SCALE_STEP),
+        heading_deg=view.heading_deg + turn_deg,
+        agl_m=view.agl_m * math.exp(log_scale),
     )
 
 
-def _sample(view: GroundView, measure: Measure) -> tuple[tuple[int, int], Float32]:
+def _stepped(view: GroundView, heading: float, scale: float) -> GroundView:
+    """The view, turned and raised by steps."""
+    return turned(view, heading * HEADING_STEP_DEG, scale * LOG_SCALE_STEP)
+
+
+def _climbed(scores: Scores) -> tuple[tuple[int, int], Float32]:
     """The star's middle, in steps, and its scores, float32 [5, R, C]; moved while it climbs."""
-    known: dict[tuple[int, int], Float32] = {}
     heading = scale = 0
-    for shifts in range(MAX_SHIFTS + 1):
-        star = [(heading + h, scale + s) for h, s in STAR]
-        missing = [place for place in star if place not in known]
-        if missing:
-            scores = measure([_stepped(view, *place) for place in missing], (0.0, 0.0))
-            known.update(zip(missing, scores, strict=True))
-        middle, left, right, lower, higher = (float(known[place].max()) for place in star)
+    for moves in range(MAX_MOVES + 1):
+        samples = _star(scores, heading, scale)
+        middle, left, right, lower, higher = samples.max(axis=(1, 2)).tolist()
         turn, rise = _uphill(left, middle, right), _uphill(lower, middle, higher)
-        if turn == rise == 0 or shifts == MAX_SHIFTS:
+        if turn == rise == 0 or moves == MAX_MOVES:
             break
         heading, scale = heading + turn, scale + rise
-    return (heading, scale), np.stack([known[place] for place in star])
+    return (heading, scale), samples
+
+
+def _star(scores: Scores, heading: int, scale: int) -> Float32:
+    """Scores of the five views around a middle, in steps."""
+    return np.stack(
+        [scores((heading + h) * HEADING_STEP_DEG, (scale + s) * LOG_SCALE_STEP) for h, s in STAR]
+    )
 
 
 def _uphill(before: float, at: float, after: float) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from mobilegeo.encoder.base import Encoder, ImageSpec
 from mobilegeo.locate.correlate import Template
 from mobilegeo.locate.normalise import GroundPatch, project
 from mobilegeo.locate.relief import SurfaceModel, project_relief
+from mobilegeo.maps.descriptors import DescriptorBasis
 
 MAX_SIDE_M = 192.0
 """Templates reach no farther: 24 × 24 cells of 8 m place a photo well, larger ones cost more."""
@@ -25,25 +25,6 @@ ENCODE_BATCH = 2
 and 476 ms at once."""
 VIEWS_AT_ONCE = 32
 """Patches of one size fill batches, and 32 of the largest take 18 MB."""
-
-
-@dataclass(frozen=True)
-class MapStatistics:
-    """Mean and standard deviation of each descriptor channel over a map, float32 [C] each."""
-
-    mean: NDArray[np.float32]
-    std: NDArray[np.float32]
-
-    def unit(self, features: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Standardised unit descriptors, float32 [..., C], zero where not valid.
-
-        Standardising takes out what all the map has in common, which would otherwise make every
-        place resemble every other.
-        """
-        standard = (features - self.mean) / np.maximum(self.std, np.float32(1e-6))
-        norm = np.sqrt(np.einsum("...c,...c->...", standard, standard))
-        standard *= (valid / np.maximum(norm, np.float32(1e-6)))[..., None]
-        return standard.astype(np.float32, copy=False)
 
 
 def visible_centre(view: GroundView) -> tuple[float, float] | None:
@@ -106,7 +87,7 @@ def view_templates(
     image: NDArray[np.uint8],
     views: Sequence[GroundView],
     encoder: Encoder,
-    statistics: MapStatistics,
+    basis: DescriptorBasis,
 ) -> list[Template]:
     """Templates of a photo under any number of views, on flat ground, in the given order.
 
@@ -116,12 +97,12 @@ def view_templates(
     for start in range(0, len(views), VIEWS_AT_ONCE):
         group = views[start : start + VIEWS_AT_ONCE]
         patches = [template_patch(image, view, encoder.spec) for view in group]
-        templates += make_templates(patches, encoder, statistics)
+        templates += make_templates(patches, encoder, basis)
     return templates
 
 
 def make_templates(
-    patches: Sequence[GroundPatch], encoder: Encoder, statistics: MapStatistics
+    patches: Sequence[GroundPatch], encoder: Encoder, basis: DescriptorBasis
 ) -> list[Template]:
     """Encodes patches, those of equal size together, into templates in the given order."""
     spec = encoder.spec
@@ -135,7 +116,7 @@ def make_templates(
             images = np.stack([spec.fill(patches[n].image, patches[n].coloured) for n in group])
             for number, features in zip(group, encoder.features(images), strict=True):
                 valid = covered_cells(patches[number].valid, spec.feature_stride_px, CELL_COVERAGE)
-                templates[number] = Template(statistics.unit(features, valid), valid)
+                templates[number] = Template(basis.unit(features, valid), valid)
     return [templates[number] for number in range(len(patches))]
 
 

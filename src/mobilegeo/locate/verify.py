@@ -12,11 +12,9 @@ margin, or parts of the template larger than a cell (`docs/results/calibration.m
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mobilegeo.locate.correlate import Template
-
-Float32 = NDArray[np.float32]
+from mobilegeo.locate.likeness import REACH_CELLS as KNOWN_CELLS
+from mobilegeo.locate.likeness import Likeness
 
 REACH_CELLS = 3
 """How far a cell looks for its match: 24 m with cells of 8 m."""
@@ -32,45 +30,22 @@ DOUBT_CELLS = 9.0
 agreement means little, cannot be sure of itself."""
 
 
-def agreement(
-    template: Template,
-    cells: Float32,
-    valid: NDArray[np.bool_],
-    row: int,
-    column: int,
-) -> float:
-    """Share of the template's cells that agree with its place, 0 … 1; `CHANCE` without any.
+def agreement(seen: Likeness, south: int = 0, east: int = 0) -> float:
+    """Share of the template's cells that agree with a place, 0 … 1; `CHANCE` without any.
 
     Args:
-        template: the photo's descriptors [h, w, C].
-        cells: float32 [H, W, C], the map's unit descriptors, zero without data.
-        valid: bool [H, W], where the map has data.
-        row: of the corner of the map's grid on which the template's middle lies.
-        column: of that corner.
+        seen: the template's cells, each compared with the map around it.
+        south: of the place, in cells from the middle of what was compared; at most
+            `likeness.CORNERS` either way.
+        east: likewise.
     """
-    height, width = template.valid.shape
-    top, left = row - height // 2, column - width // 2
-    known = _cut(valid[..., None].astype(np.float32), top, left, height, width)[..., 0]
-    asked = template.valid & (known > 0)
-    own = template.cells[asked]
-    reach = range(-REACH_CELLS, REACH_CELLS + 1)
-    shifts = [(down, right) for down in reach for right in reach]
-    likeness = np.empty((len(shifts), len(own)), dtype=np.float32)
-    for number, (down, right) in enumerate(shifts):
-        there = _cut(cells, top + down, left + right, height, width)[asked]
-        np.einsum("nc,nc->n", own, there, out=likeness[number])
-    voted = likeness.argmax(axis=0)
-    agreeing = [max(abs(down), abs(right)) <= NEAR_CELLS for down, right in shifts]
-    votes = float(np.array(agreeing)[voted].sum())
-    return (votes + DOUBT_CELLS * CHANCE) / (len(own) + DOUBT_CELLS)
-
-
-def _cut(grid: Float32, top: int, left: int, height: int, width: int) -> Float32:
-    """A window of a grid [H, W, C], zero where it lies outside."""
-    window = np.zeros((height, width, grid.shape[2]), dtype=np.float32)
-    rows = slice(max(0, top), max(0, top + height))
-    columns = slice(max(0, left), max(0, left + width))
-    part = grid[rows, columns]
-    y, x = rows.start - top, columns.start - left
-    window[y : y + part.shape[0], x : x + part.shape[1]] = part
-    return window
+    middle = KNOWN_CELLS + np.array([south, east])
+    rows, columns = (slice(m - REACH_CELLS, m + REACH_CELLS + 1) for m in middle)
+    likeness = seen.values[rows, columns]
+    if seen.known is not None:
+        likeness = likeness[:, :, seen.known[tuple(middle)]]
+    side = 2 * REACH_CELLS + 1
+    down, right = np.divmod(likeness.reshape(side * side, -1).argmax(axis=0), side)
+    away = np.maximum(abs(down - REACH_CELLS), abs(right - REACH_CELLS))
+    votes = np.count_nonzero(away <= NEAR_CELLS)
+    return float((votes + DOUBT_CELLS * CHANCE) / (len(away) + DOUBT_CELLS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -13,8 +14,7 @@ from mobilegeo.geo import LocalFrame
 from mobilegeo.locate.correlate import MapSpectrum, Template
 from mobilegeo.locate.relief import SurfaceModel
 from mobilegeo.locate.scan import Block
-from mobilegeo.locate.template import MapStatistics
-from mobilegeo.maps.cells import FEATURE_STEP
+from mobilegeo.maps.descriptors import DescriptorBasis
 
 Float32 = NDArray[np.float32]
 
@@ -24,8 +24,7 @@ class FeatureMap(Protocol):
 
     spec: ImageSpec
     frame: LocalFrame
-    feature_mean: Float32
-    feature_std: Float32
+    basis: DescriptorBasis
 
     @property
     def surface(self) -> SurfaceModel | None:
@@ -34,8 +33,8 @@ class FeatureMap(Protocol):
 
     def features(
         self, x0_cell: int, y0_cell: int, width: int, height: int
-    ) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
-        """Quantised descriptors and validity of cells, see `MapPack.features`."""
+    ) -> tuple[Float32, NDArray[np.bool_]]:
+        """Descriptors and validity of cells, see `MapPack.features`."""
         ...
 
 
@@ -48,31 +47,30 @@ class Window:
         margin: cells around it.
         cells: float32 [H, W, C], unit descriptors of block and margin.
         valid: bool [H, W].
-        spectrum: of both; `None` without data.
     """
 
     block: Block
     margin: int
     cells: Float32
     valid: NDArray[np.bool_]
-    spectrum: MapSpectrum | None
+
+    @cached_property
+    def _spectrum(self) -> MapSpectrum:
+        """Made when first correlated: a close look at one place does without."""
+        return MapSpectrum(self.cells, self.valid, 2 * self.margin)
 
     def correlate(self, template: Template) -> Float32:
         """Scores at the block's corners, float32 [height + 1, width + 1]."""
-        if self.spectrum is None:
+        if not self.valid.any():
             return np.full((self.block.height + 1, self.block.width + 1), -1.0, dtype=np.float32)
         rows = slice(self.margin, self.margin + self.block.height + 1)
         columns = slice(self.margin, self.margin + self.block.width + 1)
-        return self.spectrum.correlate(template)[rows, columns]
+        return self._spectrum.correlate(template)[rows, columns]
 
 
-def open_window(
-    feature_map: FeatureMap, statistics: MapStatistics, block: Block, margin: int
-) -> Window:
+def open_window(feature_map: FeatureMap, block: Block, margin: int) -> Window:
     """Cuts a block with `margin` cells around it out of a map."""
-    features, valid = feature_map.features(
+    cells, valid = feature_map.features(
         block.x0 - margin, block.y0 - margin, block.width + 2 * margin, block.height + 2 * margin
     )
-    cells = statistics.unit(features * np.float32(FEATURE_STEP), valid)
-    spectrum = MapSpectrum(cells, valid, 2 * margin) if valid.any() else None
-    return Window(block, margin, cells, valid, spectrum)
+    return Window(block, margin, cells, valid)

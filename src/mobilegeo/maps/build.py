@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilegeo.encoder.base import Encoder
-from mobilegeo.maps.cells import CHUNK_CELLS
+from mobilegeo.maps.cells import BLOCKS, CHUNK_CELLS
+from mobilegeo.maps.descriptors import CHANNELS
 from mobilegeo.maps.finish import finish_pack
 from mobilegeo.maps.heights import HeightSource
 from mobilegeo.maps.imagery import (
@@ -33,7 +34,7 @@ from mobilegeo.maps.surface import (
     surface_chunks,
 )
 from mobilegeo.maps.tiling import TileBlock
-from mobilegeo.maps.workspace import BLOCKS, Workspace, disk_errors
+from mobilegeo.maps.workspace import Workspace, disk_errors
 
 DEFAULT_FOOTPRINTS_M = (60.0, 120.0, 240.0)
 DEFAULT_STRIDE = 0.25
@@ -144,16 +145,16 @@ def _describe_cells(
     *,
     imagery: bool,
 ) -> None:
-    """Writes features/….npy, and imagery/….jpg if wanted, wherever a chunk has data."""
-    todo = [block for block in plan.feature_blocks if not work.is_done(block.name)]
+    """Writes the features, and imagery/….jpg if wanted, of every block with data."""
+    todo = [block for block in plan.feature_blocks if not work.is_done(block.raw_name)]
     finished = len(plan.feature_blocks) - len(todo)
     for block, patch in prefetched(todo, lambda b: b.read(source, plan.frame)):
         if block.valid_cells(patch).any():
-            work.write_array(block.name, block.encode(patch, encoder))
+            work.write_array(block.raw_name, block.encode(patch, encoder))
             if imagery:
                 data = jpeg(block.inner(patch).image, JPEG_QUALITY)
                 work.write_bytes(imagery_chunk_name(*block.chunk), data)
-        work.done(block.name)
+        work.done(block.raw_name)
         finished += 1
         if progress is not None:
             progress("features", finished, len(plan.feature_blocks))
@@ -176,15 +177,15 @@ def _store_heights(
 
 
 def _remaining_bytes(plan: Plan, encoder: Encoder, work: Workspace, *, imagery: bool) -> float:
-    """What a build may still write at most: blocks twice (they are put together), and chunks.
+    """What a build may still write at most: blocks, and what is put together out of them.
 
     A surface is told for, whether there is one or not: it is small beside the descriptors.
     """
     spec = encoder.spec
-    chunk_bytes = CHUNK_CELLS**2 * spec.feature_dim
+    chunk_bytes = CHUNK_CELLS**2 * (spec.feature_dim + CHANNELS // 2)
     if imagery:
         chunk_bytes += round(BYTES_PER_PIXEL * imagery_side_px(spec) ** 2)
     tiles = sum(b.columns * b.rows for b in plan.tile_blocks)
-    chunks = sum(not work.is_done(b.name) for b in plan.feature_blocks)
+    chunks = sum(not work.is_done(b.raw_name) for b in plan.feature_blocks)
     surface = 2 * SURFACE_CHUNK_CELLS**2 * len(surface_chunks(plan.extent))
     return tiles * spec.embedding_dim * 4.0 + chunks * chunk_bytes + surface

@@ -1,4 +1,7 @@
-"""Dense descriptors of the ground: a regular metric grid of cells, in chunks, quantised to int8.
+"""The encoder's dense features of the ground: a regular metric grid of cells, in chunks.
+
+While a pack is built they lie in its blocks, quantised to int8; what it keeps of them in the end is
+told in `descriptors`.
 
 Cell (cx, cy) covers x in [cx · cell_m, (cx + 1) · cell_m) and y in [cy · cell_m, (cy + 1) · cell_m)
 of the frame: indices grow to the east and to the *north*. Arrays of cells are images: row 0 is the
@@ -24,7 +27,9 @@ CHUNK_CELLS = 64
 FEATURE_RANGE = 4.0
 """Descriptors are standardised; what lies beyond this many deviations is clipped."""
 FEATURE_STEP = FEATURE_RANGE / 127
-"""A stored int8 value times this is the encoder's value, to ± half of it."""
+"""An int8 value times this is the encoder's value, to ± half of it."""
+BLOCKS = "blocks"
+"""Folder of a build's unfinished parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +65,10 @@ class FeatureBlock:
     side: int = CHUNK_CELLS
 
     @property
-    def name(self) -> str:
-        """Path of the chunk with this block's south-western cell inside the pack."""
-        return chunk_name(*self.chunk)
+    def raw_name(self) -> str:
+        """Path of its features in the workspace of a build."""
+        row, column = self.chunk
+        return f"{BLOCKS}/{row}_{column}.npy"
 
     @property
     def chunk(self) -> tuple[int, int]:
@@ -101,7 +107,7 @@ class FeatureBlock:
         return valid
 
     def encode(self, patch: Patch, encoder: Encoder) -> NDArray[np.int8]:
-        """The block's descriptors, int8 [side, side, C]; all zero where a cell has no data."""
+        """The block's features, int8 [side, side, C]; all zero where a cell has no data."""
         features = encoder.features(self.spec.fill(patch.image, patch.valid)[None])[0]
         halo = self.halo_px // self.spec.feature_stride_px
         inner = features[halo : halo + self.side, halo : halo + self.side]
@@ -124,6 +130,6 @@ def chunk_name(row: int, column: int) -> str:
 
 
 def quantised(features: NDArray[np.float32]) -> NDArray[np.int8]:
-    """Descriptors as stored: round(clip(f, ±`FEATURE_RANGE`) / `FEATURE_STEP`), int8."""
+    """Features as a build keeps them: round(clip(f, ±`FEATURE_RANGE`) / `FEATURE_STEP`), int8."""
     clipped = np.clip(features, -FEATURE_RANGE, FEATURE_RANGE)
     return np.asarray(np.rint(clipped / FEATURE_STEP), dtype=np.int8)

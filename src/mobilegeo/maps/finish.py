@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from mobilegeo import __version__
 from mobilegeo.encoder.base import Encoder
 from mobilegeo.errors import MapError
-from mobilegeo.maps.cells import CHUNK_CELLS, FEATURE_STEP, chunk_name
+from mobilegeo.maps.cells import BLOCKS, chunk_name
+from mobilegeo.maps.describe import describe
 from mobilegeo.maps.heights import HeightSource
 from mobilegeo.maps.imagery import JPEG_QUALITY, ImageryFacts, imagery_chunk_name, jpeg
 from mobilegeo.maps.integrity import file_entry
@@ -39,7 +40,7 @@ from mobilegeo.maps.surface import (
 from mobilegeo.maps.tilefile import write_tiles
 from mobilegeo.maps.tiletable import TileLevel, TileTable, grid_keys
 from mobilegeo.maps.tiling import Extent
-from mobilegeo.maps.workspace import BLOCKS, Workspace, take_room
+from mobilegeo.maps.workspace import Workspace, take_room
 
 PREVIEW_PX = 1024
 PREVIEW_QUALITY = 85
@@ -59,7 +60,9 @@ def finish_pack(
     with work.replacing(TILES) as path:
         write_tiles(table, path)
     preview = _write_preview(plan, source, work)
-    features = _feature_record(plan, source, encoder.spec.feature_dim, work)
+    features = describe(plan.feature_blocks, encoder.spec.feature_dim, work)
+    if features is None:
+        raise _no_data(source, "cell")
     surface = None if heights is None else _surface_facts(plan, heights, work)
     shown = _imagery_facts(plan, features["chunks"], work) if imagery else None
     cell_m = encoder.spec.cell_m
@@ -138,41 +141,6 @@ def _sort_keys(level: int, path: Path) -> NDArray[np.int64]:
     with np.load(path) as block:
         tiles = block["tiles"].astype(np.int64)
     return np.concatenate([np.full((len(tiles), 1), level), tiles], axis=1)
-
-
-def _feature_record(plan: Plan, source: MapSource, dim: int, work: Workspace) -> dict[str, Any]:
-    """Which chunks there are, and mean and deviation of every channel over cells with data.
-
-    A deviation is at least one step of the quantisation, so that it can be divided by.
-    """
-    chunks = [
-        (block.y0 // CHUNK_CELLS, block.x0 // CHUNK_CELLS)
-        for block in plan.feature_blocks
-        if (work.path / block.name).exists()
-    ]
-    total, squares, cells = np.zeros(dim, np.int64), np.zeros(dim, np.int64), 0
-    for row, column in chunks:
-        chunk = np.load(work.path / chunk_name(row, column))
-        values = chunk[chunk.any(axis=2)].astype(np.int64)
-        total, squares = total + values.sum(axis=0), squares + (values**2).sum(axis=0)
-        cells += len(values)
-    if not cells:
-        raise _no_data(source, "cell")
-    mean = total / cells
-    std = np.sqrt(np.maximum(squares / cells - mean**2, 0.0))
-    rows, columns = zip(*chunks, strict=True)
-    return {
-        "cells": cells,
-        "chunks": chunks,
-        "extent": {
-            "x0": min(columns) * CHUNK_CELLS,
-            "y0": min(rows) * CHUNK_CELLS,
-            "width": (max(columns) + 1 - min(columns)) * CHUNK_CELLS,
-            "height": (max(rows) + 1 - min(rows)) * CHUNK_CELLS,
-        },
-        "mean": (mean * FEATURE_STEP).tolist(),
-        "std": np.maximum(std * FEATURE_STEP, FEATURE_STEP).tolist(),
-    }
 
 
 def _surface_facts(plan: Plan, heights: HeightSource, work: Workspace) -> SurfaceFacts:

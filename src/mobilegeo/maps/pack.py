@@ -6,7 +6,7 @@ area.pack/
   tiles.parquet      GeoParquet: one row a tile, for other programs
   grid.npy           int64 [N]: where each tile lies, see `tiletable`
   vectors.npy        float16 [N, D]: the tiles' embeddings, by footprint, then y, then x
-  features/R_C.npy   int8 [64, 64, C]: dense descriptors of 64 × 64 cells, see `cells`
+  features/R_C.npy   uint8 [64, 64, K / 2]: descriptors of 64 × 64 cells, see `descriptors`
   surface/R_C.npy    int16 [256, 256]: heights of what the map shows, where known, see `surface`
   imagery/R_C.jpg    the map itself, where it was kept, see `imagery`
   preview.jpg        the map at a glance
@@ -30,6 +30,7 @@ from mobilegeo.errors import PackError
 from mobilegeo.geo import Bounds, LatLon, LocalFrame
 from mobilegeo.maps.cells import CHUNK_CELLS, CellBox, chunk_name
 from mobilegeo.maps.chunks import fill_window
+from mobilegeo.maps.descriptors import DescriptorBasis, restored
 from mobilegeo.maps.imagery import Imagery, ImageryFacts, imagery_chunk_name
 from mobilegeo.maps.integrity import EAGER_BYTES, Integrity
 from mobilegeo.maps.patch import Patch
@@ -55,7 +56,7 @@ class MapPack:
         bounds: the box around the map's imagery, degrees.
         footprints_m: sides of its tiles, metres, ascending.
         tiles: the table of its tiles.
-        feature_mean, feature_std: float32 [C] over all cells with data, in the encoder's units.
+        basis: how the encoder's features become the descriptors of this map.
         feature_extent: the window of cells around all chunks.
         feature_chunks: (row, column) of the chunks that exist.
         preview_extent: what `preview.jpg` shows, in the frame.
@@ -73,8 +74,7 @@ class MapPack:
         self.frame = LocalFrame(LatLon(**record["frame"]["origin"]))
         self.bounds = Bounds(**record["bounds"])
         self.footprints_m = tuple(float(item["footprint_m"]) for item in record["tiles"])
-        self.feature_mean = np.array(record["features"]["mean"], dtype=np.float32)
-        self.feature_std = np.array(record["features"]["std"], dtype=np.float32)
+        self.basis = DescriptorBasis.from_record(record["features"]["basis"])
         self.feature_extent = CellBox(**record["features"]["extent"])
         self.feature_chunks = frozenset((r, c) for r, c in record["features"]["chunks"])
         self.preview_extent = Extent(**record["preview"])
@@ -171,7 +171,7 @@ class MapPack:
 
     def features(
         self, x0_cell: int, y0_cell: int, width: int, height: int
-    ) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Dense descriptors of a window of cells.
 
         Args:
@@ -181,13 +181,13 @@ class MapPack:
             height: rows.
 
         Returns:
-            int8 [height, width, C], row 0 the *northernmost* (y0_cell + height − 1), times
-            `cells.FEATURE_STEP` in the encoder's units; and bool [height, width], False where the
-            map has no data and the descriptor is 0.
+            float32 [height, width, K], of unit length, row 0 the *northernmost* (y0_cell + height
+            − 1); and bool [height, width], False where the map has no data and the descriptor is 0.
         """
-        window = np.zeros((height, width, self.spec.feature_dim), np.int8)
+        channels = self.basis.channels
+        window = np.zeros((height, width, -(-channels // 2)), np.uint8)
         fill_window(window, x0_cell, y0_cell, CHUNK_CELLS, self.feature_chunks, self._chunk)
-        return window, np.asarray(window.any(axis=2))
+        return restored(window, channels)
 
     @property
     def preview_path(self) -> Path:
@@ -262,10 +262,10 @@ class MapPack:
 
         return Imagery(ImageryFacts.from_record(record), self.spec, self.feature_chunks, load)
 
-    def _load_chunk(self, row: int, column: int) -> NDArray[np.int8]:
+    def _load_chunk(self, row: int, column: int) -> NDArray[np.uint8]:
         name = chunk_name(row, column)
         self._integrity.check(name)
-        chunk: NDArray[np.int8] = np.load(self.path / name, mmap_mode="r")
+        chunk: NDArray[np.uint8] = np.load(self.path / name, mmap_mode="r")
         return chunk
 
 
@@ -285,7 +285,7 @@ def pack_info(pack: MapPack) -> dict[str, Any]:
         "tiles_per_footprint": {f"{t['footprint_m']:g}": t["count"] for t in record["tiles"]},
         "encoder": {"id": pack.encoder_id, "sha256": pack.encoder_sha256},
         "embedding_dim": pack.spec.embedding_dim,
-        "feature_dim": pack.spec.feature_dim,
+        "descriptor_channels": pack.basis.channels,
         "cell_m": pack.spec.cell_m,
         "feature_chunks": len(pack.feature_chunks),
         "surface": None if pack.surface is None else pack.surface.facts.summary(),

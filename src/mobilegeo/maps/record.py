@@ -9,7 +9,7 @@ from typing import Any
 
 from mobilegeo.errors import PackError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 RECORD = "pack.json"
 TILES = "tiles.parquet"
 GRID = "grid.npy"

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from mobilegeo.errors import PackError, ResourceError
+from mobilegeo.maps.cells import BLOCKS
 from mobilegeo.maps.record import PARTIAL_SUFFIX, RECORD
 
 PROGRESS = "progress.json"
-BLOCKS = "blocks"
 _SAVE_EVERY_S = 2.0
 
 
