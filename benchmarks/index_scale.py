@@ -139,15 +139,19 @@ def _queries(count: int, footprint_m: float, ahead_m: float = 0.0) -> list[retri
 
 
 def _spread(job: Callable[[], object], repeats: int) -> str:
-    """Median and 95th percentile of a job's time, after one run to warm up."""
+    """Median and 95th percentile of a job's time, and its median processor time over all cores.
+
+    One run warms up. The last figure hardly depends on what else the machine does.
+    """
     job()
     times = []
     for _ in range(repeats):
-        begin = time.perf_counter()
+        begin, used = time.perf_counter(), time.process_time()
         job()
-        times.append(1000 * (time.perf_counter() - begin))
-    median, high = np.percentile(times, [50, 95])
-    return f"{median:.1f} ms (p95 {high:.1f})"
+        times.append((1000 * (time.perf_counter() - begin), 1000 * (time.process_time() - used)))
+    wall, processor = np.array(times).T
+    median, high = np.percentile(wall, [50, 95])
+    return f"{median:.1f} ms (p95 {high:.1f}, CPU {np.median(processor):.1f})"
 
 
 def _disk_line(pack: MapPack) -> str:

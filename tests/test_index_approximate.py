@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -174,13 +175,12 @@ def test_what_cannot_be_indexed(copy, tmp_path):
         build_index(pack, "hnsw", min_tiles=SOME)
     with pytest.raises(PackError, match=r"has fewer than 100,000 tiles of any footprint; search"):
         build_index(pack)
-    pack.spec = pack.spec.__class__(**{**vars_of(pack.spec), "embedding_dim": 190})
+    (copy / "index").write_bytes(b"in the way")
+    with pytest.raises(PackError, match=r"index: cannot be written .*the pack is as it was"):
+        build_index(pack, min_tiles=SOME)
+    pack.spec = replace(pack.spec, embedding_dim=190)
     with pytest.raises(PackError, match=r"190 dimensions, no multiple of 4; use --kind ivf-sq8"):
         build_index(pack, min_tiles=SOME)
-
-
-def vars_of(spec):
-    return {name: getattr(spec, name) for name in spec.__dataclass_fields__}
 
 
 def test_a_damaged_index_is_noticed_and_a_foreign_one_refused(indexed, tmp_path, monkeypatch):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def build_index(
     Raises:
         UsageError: there is no such kind.
         PackError: no footprint has enough tiles, the embeddings cannot be indexed in this way, or
-            the pack was changed.
+            the pack was changed or cannot be written to.
     """
     if kind not in KINDS:
         raise UsageError(f"--kind {kind}", "is no kind of index", f"give {' or '.join(KINDS)}")
@@ -85,7 +86,8 @@ def build_index(
             f"has embeddings of {pack.spec.embedding_dim} dimensions, no multiple of 4",
             "use --kind ivf-sq8",
         )
-    (pack.path / FOLDER).mkdir(exist_ok=True)
+    with _writing(pack.path / FOLDER):
+        (pack.path / FOLDER).mkdir(exist_ok=True)
     entries = [_build_level(pack, level, kind, progress) for level in levels]
     return _replace(pack, entries)
 
@@ -125,7 +127,8 @@ def _build_level(
     probes, recalls = _measured(pack, level, inverted)
     step()
     name = _unused_name(pack.path, level, kind)
-    faiss.write_index(inverted, str(pack.path / name))
+    with _writing(pack.path / name):
+        faiss.write_index(inverted, str(pack.path / name))
     return IndexFacts(
         footprint_m=level.footprint_m,
         kind=kind,
@@ -139,6 +142,19 @@ def _build_level(
         recall_at_10=recalls[1],
         build_s=round(time.perf_counter() - start, 1),
     )
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turns a full disk or a protected folder into a `PackError`; faiss raises no OSError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise PackError(
+            path,
+            f"cannot be written ({str(error)[:200]})",
+            "make room, or give a pack in a folder that can be written; the pack is as it was",
+        ) from error
 
 
 def _stepping(progress: Progress | None, stage: str, level: TileLevel) -> Callable[[], None]:

@@ -45,7 +45,8 @@ class Runs:
         reached = np.maximum.accumulate(end)
         opens = np.ones(len(begin), np.bool_)
         opens[1:] = begin[1:] > reached[:-1]
-        closes = np.roll(opens, -1)
+        closes = np.ones_like(opens)
+        closes[:-1] = opens[1:]
         return cls(begin[opens], reached[closes])
 
     @classmethod
