@@ -21,7 +21,6 @@ from mobilegeo.errors import MapError, PackError, ResourceError
 from mobilegeo.maps import workspace
 from mobilegeo.maps.build import build_pack
 from mobilegeo.maps.pack import MapPack
-from mobilegeo.maps.prefetch import prefetched
 from mobilegeo.maps.source import open_map
 
 FOOTPRINTS = (30.0, 60.0)
@@ -85,7 +84,7 @@ def test_batches_are_bounded_and_blocks_read_once(tmp_path):
     assert tiles == [("tiles", n + 1, len(tiles)) for n in range(len(tiles))]
     assert features == [("features", n + 1, len(features)) for n in range(len(features))]
     assert len(reads) == len(tiles) + len(features) + 1  # and once for the preview
-    assert reads.count("read-ahead") == len(tiles) + len(features)
+    assert reads.count("read-ahead_0") == len(tiles) + len(features)
 
 
 def test_an_unfinished_build_is_not_overwritten_silently(tmp_path):
@@ -190,18 +189,6 @@ def test_raster_and_tiles_of_one_place_give_the_same_pack(tmp_path):
     # grids are anchored at either map's own middle: places differ by up to half a stride
     assert similarity[inner].min() > 0.5
     assert similarity[inner].mean() > 0.8
-
-
-def test_prefetch_keeps_order_raises_and_stops():
-    assert list(prefetched(range(5), lambda n: n * n)) == [(n, n * n) for n in range(5)]
-    with pytest.raises(ZeroDivisionError):
-        list(prefetched([1, 0], lambda n: 1 // n))
-    started = []
-    stream = prefetched(range(1000), started.append)
-    next(stream)
-    stream.close()
-    assert len(started) < 10
-    assert not [t for t in threading.enumerate() if t.name == "read-ahead"]
 
 
 def test_opening_after_building_agrees(tmp_path):

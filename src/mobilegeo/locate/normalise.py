@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 from mobilegeo.camera import GRAZING_DEG, GroundView
 
+FINER = 1.25
+"""Photos are averaged down to this many pixels a pixel of the patch along each side: a little finer
+than the patch, so that the warp's interpolation does not blur it again."""
+
 _TO_CENTRES = np.array([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5], [0.0, 0.0, 1.0]])
 """Continuous pixels (corner origin) to OpenCV's, whose integers are pixel centres."""
 
@@ -101,15 +105,18 @@ def shrink_to(
     import cv2
 
     finest = _nearest_gsd_m(view)
-    factor = finest / gsd_m
-    if factor > 0.7:
+    if finest / gsd_m > 0.7:
         return image, (1.0, 1.0)
     height, width = image.shape[:2]
-    # A little finer than the patch, so that the warp's interpolation does not blur it again.
-    scale = min(1.0, 1.25 * factor)
+    scale = needed_share(view, gsd_m)
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
     small: NDArray[np.uint8] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return small, (size[0] / width, size[1] / height)
+
+
+def needed_share(view: GroundView, gsd_m: float) -> float:
+    """Share of a photo's resolution, along a side, that is left for a patch at `gsd_m`, 0 … 1."""
+    return min(1.0, FINER * _nearest_gsd_m(view) / gsd_m)
 
 
 def _nearest_gsd_m(view: GroundView) -> float:

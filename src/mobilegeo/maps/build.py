@@ -24,7 +24,6 @@ from mobilegeo.maps.imagery import (
 from mobilegeo.maps.pack import MapPack
 from mobilegeo.maps.patch import MapSource
 from mobilegeo.maps.plan import Plan, plan_build
-from mobilegeo.maps.prefetch import prefetched
 from mobilegeo.maps.surface import (
     NO_HEIGHT,
     SURFACE_CHUNK_CELLS,
@@ -34,6 +33,7 @@ from mobilegeo.maps.surface import (
 )
 from mobilegeo.maps.tiling import TileBlock
 from mobilegeo.maps.workspace import BLOCKS, Workspace, disk_errors
+from mobilegeo.read_ahead import read_ahead
 
 DEFAULT_FOOTPRINTS_M = (60.0, 120.0, 240.0)
 DEFAULT_STRIDE = 0.25
@@ -115,7 +115,8 @@ def _embed_tiles(
     """Writes blocks/….npz with `tiles`, int32 [N, 2], and `vectors`, float16 [N, D]."""
     todo = [block for block in plan.tile_blocks if not work.is_done(block.key)]
     finished = len(plan.tile_blocks) - len(todo)
-    for block, patch in prefetched(todo, lambda b: b.read(source, plan.frame)):
+    for block, reading in read_ahead(todo, lambda b: b.read(source, plan.frame)):
+        patch = reading.result()
         tiles = block.tiles(patch)
         if len(tiles):
             vectors = _embedded(block, tiles, encoder.spec.fill(patch.image, patch.valid), encoder)
@@ -147,7 +148,8 @@ def _describe_cells(
     """Writes features/….npy, and imagery/….jpg if wanted, wherever a chunk has data."""
     todo = [block for block in plan.feature_blocks if not work.is_done(block.name)]
     finished = len(plan.feature_blocks) - len(todo)
-    for block, patch in prefetched(todo, lambda b: b.read(source, plan.frame)):
+    for block, reading in read_ahead(todo, lambda b: b.read(source, plan.frame)):
+        patch = reading.result()
         if block.valid_cells(patch).any():
             work.write_array(block.name, block.encode(patch, encoder))
             if imagery:
