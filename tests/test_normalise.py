@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from locate_kit import Ground, a_view, seen_ground
-from mobilegeo.camera import GRAZING_DEG
-from mobilegeo.locate.normalise import GroundPatch, project
+from mobilegeo.camera import GRAZING_DEG, GroundView
+from mobilegeo.locate.normalise import FINER, GroundPatch, project, shrink_to
 from mobilegeo.locate.template import visible_centre
 
 GROUND = Ground(side_m=800.0, grain_m=(10.0, 20.0))
@@ -156,3 +156,47 @@ def test_the_views_size_need_not_be_the_images():
     half = GROUND.photo(view.resized(120, 90))
     patch = project(half, view, gsd_m=1.0, size_px=80, centre=visible_centre(view))
     assert error(patch).mean() < 1.5
+
+
+@given(
+    heading_deg=st.floats(0.0, 360.0),
+    pitch_deg=st.sampled_from([-90.0, -85.0, -60.0, -45.0, -30.0, -15.0]),
+    roll_deg=st.floats(-20.0, 20.0),
+    agl_m=st.floats(20.0, 200.0),
+    hfov_deg=st.floats(40.0, 100.0),
+    gsd_m=st.floats(0.2, 2.0),
+)
+def test_coverage_is_what_each_pixel_says_of_itself(
+    heading_deg, pitch_deg, roll_deg, agl_m, hfov_deg, gsd_m
+):
+    view = GroundView(640, 480, hfov_deg, heading_deg, pitch_deg, roll_deg, agl_m)
+    centre = visible_centre(view)
+    assume(centre is not None)
+    image = np.full((480, 640, 3), 9, np.uint8)
+    patch = project(image, view, gsd_m=gsd_m, size_px=64, centre=centre)
+    steps = gsd_m * (np.arange(64) - 31.5)
+    east, north = np.meshgrid(centre[0] + steps, centre[1] - steps)
+    points = np.stack([east.ravel(), north.ravel()], axis=1)
+    far = np.hypot(*points.T) > agl_m * np.tan(np.radians(GRAZING_DEG))
+    differ = patch.valid.ravel() != (view.sees(points) & ~far)
+    # only where a border passes through a pixel's very middle
+    assert differ.sum() <= 1
+    assert (patch.image[patch.valid] == 9).all()
+    assert not patch.image[~patch.valid].any()
+
+
+@pytest.mark.parametrize("scale", [0.9, 0.8, 0.61, 0.45, 0.3, 0.2, 0.11])
+def test_a_photo_is_averaged_down_to_a_little_finer_than_the_patch(scale):
+    height, width = 487, 643
+    view = GroundView(width, height, 60.0, 0.0, -90.0, 0.0, 100.0)
+    across = np.broadcast_to(np.linspace(0.0, 250.0, width), (height, width))
+    ramp = np.stack([across] * 3, axis=2).astype(np.uint8)
+    gsd_m = FINER * view.centre_gsd_m / scale
+    small, (across_x, across_y) = shrink_to(ramp, view, gsd_m)
+    assert scale <= across_x * 1.02
+    assert across_x <= max(scale / 0.875, 1.0 if scale > 0.875 else 0.0) + 0.01
+    assert across_y == pytest.approx(across_x, rel=0.05)
+    # the same places keep their values
+    at = (np.arange(small.shape[1]) + 0.5) / across_x
+    expected = np.interp(at - 0.5, np.arange(width), across[0])
+    assert np.abs(small[5, 1:-1, 0] - expected[1:-1]).max() < 1.6
