@@ -1,7 +1,7 @@
-"""Background threads that read what comes next while the main thread computes.
+"""Background threads that work on what comes next while the caller is busy with what is there.
 
 Decoders, GDAL and the runtimes let go of Python's lock, so that reading and computing share the
-cores. Whatever is read waits in a queue of bounded length: memory does not grow with the work.
+cores. What is done waits in a queue of bounded length: memory does not grow with the work.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 THREADS = "read-ahead"
-AHEAD = 2
-"""Results that are read or wait beside the one in use."""
+AHEAD = 1
+"""Jobs that wait, done or to be done, beside those in work and the one in use."""
 
 PHOTO_READERS = 2
 """Threads for photos: decoding a large JPEG takes one core longer than retrieval takes two."""
@@ -42,7 +42,7 @@ def read_ahead(
         try:
             for job in jobs:
                 readings.append((job, pool.submit(read, job)))
-                if len(readings) > AHEAD:
+                if len(readings) > readers + AHEAD:
                     yield readings.popleft()
             while readings:
                 yield readings.popleft()
