@@ -75,7 +75,7 @@ def scenery(out: Path, encoder: object, name: str, photos: int) -> tuple[MapPack
     if path.exists():
         return MapPack.open(path, encoder=encoder), sorted(large.iterdir())
     source = open_map([out / f"world_{photos}" / "map.tif"])
-    pack = build_pack(source, path, encoder, footprints_m=FOOTPRINTS_M, stride=STRIDE)
+    pack = build_pack(source, path, encoder, footprints_m=FOOTPRINTS_M, stride=STRIDE, resume=True)
     return pack, sorted(large.iterdir())
 
 
