@@ -157,7 +157,7 @@ def _coverage(
     The image is cut out by half-planes of the ground, and the grazing limit is a circle: together
     a convex shape, of which every row of the patch meets one interval.
     """
-    steps = np.arange(size_px) + 0.5
+    steps = np.arange(size_px, dtype=np.float64) + 0.5
     u, v, w = patch_to_image
     low, high = _within_circle(view, patch_to_ground, steps)
     for plane in (w, u, view.width_px * w - u, v, view.height_px * w - v):
