@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from locate_kit import Ground, a_view, seen_ground
@@ -86,6 +86,8 @@ def test_heading_east_puts_the_top_of_the_photo_to_the_right():
 @given(
     st.floats(0, 360), st.floats(-100, 20), st.floats(-180, 180), st.floats(-1, 1), st.floats(-1, 1)
 )
+@example(1.1e-308, -90.0, 0.0, 0.0, 0.0)
+@example(0.0, -45.0, 0.0, 0.0, 0.5)
 def test_the_mask_is_what_the_view_sees_and_not_grazing(heading, pitch, roll, east, north):
     view = a_view(heading_deg=heading, pitch_deg=pitch, roll_deg=roll)
     photo = np.full((180, 240, 3), 9, np.uint8)
@@ -156,33 +158,6 @@ def test_the_views_size_need_not_be_the_images():
     half = GROUND.photo(view.resized(120, 90))
     patch = project(half, view, gsd_m=1.0, size_px=80, centre=visible_centre(view))
     assert error(patch).mean() < 1.5
-
-
-@given(
-    heading_deg=st.floats(0.0, 360.0),
-    pitch_deg=st.sampled_from([-90.0, -85.0, -60.0, -45.0, -30.0, -15.0]),
-    roll_deg=st.floats(-20.0, 20.0),
-    agl_m=st.floats(20.0, 200.0),
-    hfov_deg=st.floats(40.0, 100.0),
-    gsd_m=st.floats(0.2, 2.0),
-)
-def test_coverage_is_what_each_pixel_says_of_itself(
-    heading_deg, pitch_deg, roll_deg, agl_m, hfov_deg, gsd_m
-):
-    view = GroundView(640, 480, hfov_deg, heading_deg, pitch_deg, roll_deg, agl_m)
-    centre = visible_centre(view)
-    assume(centre is not None)
-    image = np.full((480, 640, 3), 9, np.uint8)
-    patch = project(image, view, gsd_m=gsd_m, size_px=64, centre=centre)
-    steps = gsd_m * (np.arange(64) - 31.5)
-    east, north = np.meshgrid(centre[0] + steps, centre[1] - steps)
-    points = np.stack([east.ravel(), north.ravel()], axis=1)
-    far = np.hypot(*points.T) > agl_m * np.tan(np.radians(GRAZING_DEG))
-    differ = patch.valid.ravel() != (view.sees(points) & ~far)
-    # only where a border passes through a pixel's very middle
-    assert differ.sum() <= 1
-    assert (patch.image[patch.valid] == 9).all()
-    assert not patch.image[~patch.valid].any()
 
 
 @pytest.mark.parametrize("scale", [0.9, 0.8, 0.61, 0.45, 0.3, 0.2, 0.11])

@@ -162,12 +162,13 @@ def _coverage(
     low, high = _within_circle(view, patch_to_ground, steps)
     for plane in (w, u, view.width_px * w - u, v, view.height_px * w - v):
         at_zero = plane[1] * steps + plane[2]
-        if plane[0] == 0.0:
-            high = np.where(at_zero >= 0, high, -np.inf)
-        elif plane[0] > 0.0:
-            low = np.maximum(low, -at_zero / plane[0])
-        else:
-            high = np.minimum(high, -at_zero / plane[0])
+        with np.errstate(over="ignore"):  # an edge along the rows meets them at infinity
+            if plane[0] == 0.0:
+                high = np.where(at_zero >= 0, high, -np.inf)
+            elif plane[0] > 0.0:
+                low = np.maximum(low, -at_zero / plane[0])
+            else:
+                high = np.minimum(high, -at_zero / plane[0])
     covered: NDArray[np.bool_] = (steps >= low[:, None]) & (steps <= high[:, None])
     return covered
 
