@@ -32,8 +32,9 @@ from mobilegeo.evaluation.metrics import auroc, radius_in_sigmas
 from mobilegeo.geo import distance_m, wrap_deg
 from mobilegeo.locate import confidence
 from mobilegeo.locate.calibration import shipped
-from mobilegeo.locate.localizer import DECODE_SIDE_PX, Localizer
+from mobilegeo.locate.localizer import Localizer
 from mobilegeo.locate.records import Options
+from mobilegeo.locate.resolution import DECODE_SIDE_PX
 from mobilegeo.maps import open_map
 from mobilegeo.maps.build import build_pack
 from mobilegeo.maps.pack import MapPack

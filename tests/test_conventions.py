@@ -13,6 +13,8 @@ import pytest
 
 import mobilegeo
 from conftest import REPOSITORY
+from mobilegeo.cli import evaluate as cli_evaluate
+from mobilegeo.evaluation.metrics import DEFAULT_WRONG_M
 
 PACKAGE = Path(mobilegeo.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -121,6 +123,25 @@ def test_import_is_quick_and_loads_nothing_heavy() -> None:
     seconds = sorted(float(lines[0]) for lines in outputs)
     assert seconds[1] < MAX_IMPORT_S
     assert {lines[1] for lines in outputs} == {""}
+
+
+def test_the_command_line_starts_without_the_libraries_that_compute() -> None:
+    heavy = ("numpy", "cv2", "onnxruntime", "faiss", "rasterio", "pyproj", "PIL", "rich")
+    code = f"""
+import sys
+import mobilegeo.cli
+sys.argv = ["mobilegeo", "--help"]
+try:
+    mobilegeo.cli.main()
+except SystemExit as end:
+    assert not end.code
+print("loaded", *sorted(set({heavy}) & set(sys.modules)))
+"""
+    assert python(code).splitlines()[-1] == "loaded"
+
+
+def test_defaults_that_the_command_line_repeats_are_the_librarys() -> None:
+    assert cli_evaluate.WRONG_M == DEFAULT_WRONG_M
 
 
 def test_public_names_exist() -> None:

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from locate_kit import Ground, a_view, seen_ground
-from mobilegeo.camera import GRAZING_DEG
-from mobilegeo.locate.normalise import GroundPatch, project
+from mobilegeo.camera import GRAZING_DEG, GroundView
+from mobilegeo.locate.normalise import FINER, GroundPatch, project, shrink_to
 from mobilegeo.locate.template import visible_centre
 
 GROUND = Ground(side_m=800.0, grain_m=(10.0, 20.0))
@@ -86,6 +86,8 @@ def test_heading_east_puts_the_top_of_the_photo_to_the_right():
 @given(
     st.floats(0, 360), st.floats(-100, 20), st.floats(-180, 180), st.floats(-1, 1), st.floats(-1, 1)
 )
+@example(1.1e-308, -90.0, 0.0, 0.0, 0.0)
+@example(0.0, -45.0, 0.0, 0.0, 0.5)
 def test_the_mask_is_what_the_view_sees_and_not_grazing(heading, pitch, roll, east, north):
     view = a_view(heading_deg=heading, pitch_deg=pitch, roll_deg=roll)
     photo = np.full((180, 240, 3), 9, np.uint8)
@@ -156,3 +158,20 @@ def test_the_views_size_need_not_be_the_images():
     half = GROUND.photo(view.resized(120, 90))
     patch = project(half, view, gsd_m=1.0, size_px=80, centre=visible_centre(view))
     assert error(patch).mean() < 1.5
+
+
+@pytest.mark.parametrize("scale", [0.9, 0.8, 0.61, 0.45, 0.3, 0.2, 0.11])
+def test_a_photo_is_averaged_down_to_a_little_finer_than_the_patch(scale):
+    height, width = 487, 643
+    view = GroundView(width, height, 60.0, 0.0, -90.0, 0.0, 100.0)
+    across = np.broadcast_to(np.linspace(0.0, 250.0, width), (height, width))
+    ramp = np.stack([across] * 3, axis=2).astype(np.uint8)
+    gsd_m = FINER * view.centre_gsd_m / scale
+    small, (across_x, across_y) = shrink_to(ramp, view, gsd_m)
+    assert scale <= across_x * 1.02
+    assert across_x <= max(scale / 0.875, 1.0 if scale > 0.875 else 0.0) + 0.01
+    assert across_y == pytest.approx(across_x, rel=0.05)
+    # the same places keep their values
+    at = (np.arange(small.shape[1]) + 0.5) / across_x
+    expected = np.interp(at - 0.5, np.arange(width), across[0])
+    assert np.abs(small[5, 1:-1, 0] - expected[1:-1]).max() < 1.6

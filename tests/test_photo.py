@@ -10,6 +10,7 @@ import zlib
 from datetime import datetime
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -212,6 +213,32 @@ def test_reduced_decoding(
     assert photo.full_size == (801, 602)
     expected = np.asarray(Image.fromarray(ramp).resize(size, Image.Resampling.BOX), dtype=float)
     assert np.abs(photo.image[:, :, 0] - expected).max() < 6
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4, 8])
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("L", {}),
+        ("RGB", {"subsampling": "4:2:0"}),
+        ("RGB", {"subsampling": "4:4:4"}),
+        ("RGB", {"subsampling": "4:2:2", "progressive": True}),
+        ("RGB", {"keep_rgb": True}),
+        ("CMYK", {}),
+    ],
+)
+def test_pixels_are_those_of_pillow(
+    tmp_path: Path, factor: int, mode: str, options: dict[str, object]
+) -> None:
+    path = tmp_path / "a.jpg"
+    noise = np.random.default_rng(0).normal(128, 40, (50, 67, 4 if mode == "CMYK" else 3))
+    noise = np.clip(cv2.GaussianBlur(noise, (0, 0), 1.5), 0, 255).astype(np.uint8)
+    image = Image.fromarray(noise, "CMYK") if mode == "CMYK" else Image.fromarray(noise)
+    image.convert(mode).save(path, quality=92, **options)
+    with Image.open(path) as reference:
+        reference.draft(None, (67 // factor, 50 // factor))
+        expected = np.asarray(reference.convert("RGB"))
+    assert np.array_equal(read_photo(path, min_side_px=50 // factor).image, expected)
 
 
 def test_scale_that_cannot_be_meant(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from mobilegeo.locate.together import ENOUGH, locate_together
 from mobilegeo.locate.views.agreement import AGREEMENT, agree, agreeing
 from mobilegeo.locate.views.sight import Choice
 from mobilegeo.metadata.telemetry import Telemetry, TelemetryRow, TelemetryTable
-from mobilegeo.photo import read_photo
+from mobilegeo.photo import open_photo
 
 
 def a_fix(x_m, y_m, sigma_m=5.0, confidence=0.9, photo="a.jpg"):
@@ -278,12 +278,12 @@ def test_a_chosen_photo_that_fails_is_replaced(pack, ground, orbit, tmp_path):
 
 
 def test_a_photo_that_breaks_when_read_in_full_is_an_error(pack, orbit, monkeypatch):
-    def refuse(path, *, overrides, min_side_px):
+    def refuse(path, *, overrides):
         if Path(path).name == "00.png":
             raise PhotoError(path, "breaks off", "copy it again")
-        return read_photo(path, overrides=overrides, min_side_px=min_side_px)
+        return open_photo(path, overrides=overrides)
 
-    monkeypatch.setattr("mobilegeo.locate.together.read_photo", refuse)
+    monkeypatch.setattr("mobilegeo.locate.localizer.open_photo", refuse)
     error, fix = located(pack, orbit, Choice(18))
     assert (error.status, Path(error.photo).name) == ("error", "00.png")
     assert fix.details["encoded"] == 17

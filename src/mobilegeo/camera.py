@@ -166,7 +166,7 @@ class GroundView:
         w = np.where(below, w, np.nan)
         return east / w, north / w
 
-    @property
+    @cached_property
     def centre_ground(self) -> tuple[float, float] | None:
         """East and north of the ground at the image centre; `None` where that is grazing or sky."""
         east, north = self.ground_points(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mobilegeo.errors import UsageError
-from mobilegeo.geo import LatLon
 
 if TYPE_CHECKING:
+    from mobilegeo.geo import LatLon
     from mobilegeo.locate.prior import CirclePrior
 
 Advance = Callable[[str, int, int], None]
@@ -88,6 +88,8 @@ def parse_lat_lon(text: str, option: str) -> LatLon:
     Raises:
         UsageError: the text is not two numbers, or they are out of range; names the option.
     """
+    from mobilegeo.geo import LatLon
+
     try:
         lat, lon = (float(part) for part in text.split(","))
     except ValueError:

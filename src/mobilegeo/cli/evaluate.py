@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mobilegeo.evaluation import Evaluation, read_truth_csv
-from mobilegeo.evaluation import evaluate as evaluate_fixes
-from mobilegeo.evaluation.metrics import DEFAULT_WRONG_M, Calibration
-from mobilegeo.evaluation.plot import write_plot
-from mobilegeo.evaluation.reliability import calibration_error
-from mobilegeo.output import read_fixes_jsonl
+if TYPE_CHECKING:
+    from mobilegeo.evaluation import Evaluation
+    from mobilegeo.evaluation.metrics import Calibration
+
+WRONG_M = 50.0
 
 _Row = tuple[str, str, str]
 
@@ -33,7 +32,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     wrong_m: Annotated[
         float, typer.Option(help="A fix with a larger error in metres is wrong.")
-    ] = DEFAULT_WRONG_M,
+    ] = WRONG_M,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -45,6 +44,11 @@ def evaluate(
 
     Example: mobilegeo evaluate --fixes fixes.jsonl --truth truth.csv
     """
+    from mobilegeo.evaluation import evaluate as evaluate_fixes
+    from mobilegeo.evaluation import read_truth_csv
+    from mobilegeo.evaluation.plot import write_plot
+    from mobilegeo.output import read_fixes_jsonl
+
     evaluation = evaluate_fixes(read_fixes_jsonl(fixes), read_truth_csv(truth), wrong_m=wrong_m)
     if plot is not None:
         write_plot(evaluation, plot)
@@ -115,6 +119,8 @@ def _sigma_rows(sigma: Calibration) -> list[_Row]:
 
 
 def _confidence_rows(result: Evaluation) -> list[_Row]:
+    from mobilegeo.evaluation.reliability import calibration_error
+
     return [
         ("confidence AUROC", _plain(result.confidence_auroc), "right against wrong fixes"),
         (

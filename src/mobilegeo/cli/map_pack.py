@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from mobilegeo.cli.common import RuntimeName, parse_lengths, progress_bar
-from mobilegeo.encoder.registry import DEFAULT
 
 app = typer.Typer(help="Make a map pack from imagery, and look at one.")
 
@@ -49,8 +48,9 @@ def build(
         float, typer.Option(help="Step from tile to tile, as a share of the footprint.")
     ] = 0.25,
     encoder: Annotated[
-        str, typer.Option(help="A shipped encoder or an exported .onnx file.")
-    ] = DEFAULT,
+        str | None,
+        typer.Option(help="A shipped encoder or an exported .onnx file; first if not given."),
+    ] = None,
     runtime: RuntimeName = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted build.")
@@ -64,7 +64,7 @@ def build(
 
     Example: mobilegeo map build ortho.tif -o area.pack
     """
-    from mobilegeo.encoder import load_encoder
+    from mobilegeo.encoder.registry import DEFAULT, load_encoder
     from mobilegeo.maps import open_map
     from mobilegeo.maps.build import build_pack
     from mobilegeo.maps.heights import HeightSource
@@ -76,7 +76,7 @@ def build(
         pack = build_pack(
             open_map(rasters),
             out,
-            load_encoder(encoder, runtime=runtime),
+            load_encoder(encoder or DEFAULT, runtime=runtime),
             heights=heights,
             imagery=imagery,
             footprints_m=footprints,

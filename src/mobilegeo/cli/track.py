@@ -95,9 +95,15 @@ def track(
         track_writer_for(out)
     start, positions = near_prior(near, radius_m), _true_positions(truth, report)
     overrides = Telemetry(heading_deg, pitch_deg, roll_deg, agl_m, hfov_deg)
-    opened = open_source(source, telemetry=telemetry, overrides=overrides, rate_hz=fps)
     pack = MapPack.open(map_pack)
     localizer = Localizer(pack, encoder_for(pack, encoder, runtime=runtime))
+    opened = open_source(
+        source,
+        telemetry=telemetry,
+        overrides=overrides,
+        rate_hz=fps,
+        side_px=localizer.decode_side_px,
+    )
     tracker = Tracker(localizer, near=start, ignore_gps=ignore_gps)
     if report is not None:
         make_folder(report)  # before the work rather than after

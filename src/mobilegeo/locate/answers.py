@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from mobilegeo.camera import GroundView
+from mobilegeo.errors import PhotoError
 from mobilegeo.fix import Candidate, Fix
 from mobilegeo.locate import confidence
 from mobilegeo.locate.align import Alignment
@@ -15,6 +16,7 @@ from mobilegeo.locate.calibration import AlignedCalibration
 from mobilegeo.locate.local_features import CONFIRMED_ODDS, Verification
 from mobilegeo.locate.records import Prepared
 from mobilegeo.locate.retrieve import Match
+from mobilegeo.locate.stopwatch import Stopwatch
 from mobilegeo.locate.template import aimed_at
 from mobilegeo.maps.pack import MapPack
 
@@ -117,6 +119,11 @@ def _placed(
     centre = aimed_at(view)
     camera = frame.point(place[0] - centre[0], place[1] - centre[1])
     return replace(fix, camera_lat=camera.lat, camera_lon=camera.lon)
+
+
+def unreadable(name: str, error: PhotoError, watch: Stopwatch) -> Fix:
+    """The record of a photo that cannot be read, with the time that it took to find out."""
+    return Fix(name, "error", reason=str(error), timing_ms=watch.milliseconds())
 
 
 def candidates(pack: MapPack, matches: Sequence[Match]) -> tuple[Candidate, ...]:

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mobilegeo.errors import PhotoError, UsageError
-from mobilegeo.fix import Fix
+from mobilegeo.locate.answers import unreadable
 from mobilegeo.locate.localizer import Localizer
-from mobilegeo.locate.records import Trace
+from mobilegeo.locate.records import Reading, Trace
+from mobilegeo.locate.stopwatch import Stopwatch
 from mobilegeo.metadata.telemetry import Telemetry, TelemetryTable
+from mobilegeo.read_ahead import PHOTO_READERS, read_ahead
 
 PHOTO_EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 
@@ -40,14 +42,24 @@ def locate_photos(
 ) -> Iterator[Trace]:
     """Locates photos in order; one that cannot be read gives a record with status `error`.
 
+    The next photos are read while one is located. Each record's times are those of its own photo,
+    as if it were alone: together they exceed the time that passes.
+
     Args:
         localizer: the map.
         files: photos.
         table: what a telemetry file says of them.
         overrides: what the user says of all of them, over the table.
     """
-    for file in files:
+
+    def read(file: Path) -> Reading | Trace:
+        watch = Stopwatch()
         try:
-            yield localizer.trace(str(file), telemetry=overrides.over(table.lookup(file)))
+            with watch.stage("read"):
+                return localizer.read(str(file), overrides.over(table.lookup(file)))
         except PhotoError as error:
-            yield Trace(Fix(str(file), "error", reason=str(error)))
+            return Trace(unreadable(str(file), error, watch))
+
+    for _, reading in read_ahead(files, read, readers=PHOTO_READERS):
+        outcome = reading.result()
+        yield outcome if isinstance(outcome, Trace) else localizer.answer(outcome)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -26,12 +27,13 @@ from mobilegeo.locate.hypotheses import Hypotheses, hypotheses
 from mobilegeo.locate.local_features import Verification, verify_alignment
 from mobilegeo.locate.obstacles import Obstacle, nothing_to_match, own_prior, usable
 from mobilegeo.locate.prior import Box, BoxPrior, Prior
-from mobilegeo.locate.records import Options, Prepared, Trace
+from mobilegeo.locate.records import Options, Prepared, Reading, Trace
+from mobilegeo.locate.resolution import decode_side_px
 from mobilegeo.locate.stopwatch import Stopwatch
 from mobilegeo.locate.template import aimed_at
 from mobilegeo.maps.pack import MapPack
 from mobilegeo.metadata.telemetry import Telemetry
-from mobilegeo.photo import Photo, read_photo
+from mobilegeo.photo import Photo, PhotoMetadata, open_photo
 
 MAX_SCORES = 500_000
 """Places times hypotheses that are compared one by one, about a second on two cores; beyond that
@@ -46,10 +48,6 @@ ALIGNED_CANDIDATES = 12
 
 MIN_AREA_M = 400.0
 """Side of the area that is compared at least, however small the prior."""
-
-DECODE_SIDE_PX = 1000
-"""Photos are decoded at the smallest size whose shorter side has at least this many pixels: at
-0.5 m a pixel of ground a template never asks for more."""
 
 
 class Localizer:
@@ -107,13 +105,47 @@ class Localizer:
         Raises:
             PhotoError: the photo cannot be read.
         """
-        watch = Stopwatch()
-        with watch.stage("read"):
-            if not isinstance(photo, Photo):
-                photo = read_photo(photo, overrides=telemetry, min_side_px=DECODE_SIDE_PX)
-        trace = self._answer(photo, prior, watch)
+        reading = Reading(photo) if isinstance(photo, Photo) else self.read(photo, telemetry)
+        return self.answer(reading, prior)
+
+    def read(
+        self,
+        path: str | os.PathLike[str],
+        telemetry: Telemetry | None = None,
+        footprint_m: float | None = None,
+    ) -> Reading:
+        """Reads a photo; may be called in any thread, also while another photo is located.
+
+        Args:
+            path: of the photo.
+            telemetry: what is known of it, over its own metadata.
+            footprint_m: as in `prepare`.
+
+        Raises:
+            PhotoError: the photo cannot be read.
+        """
+        start = time.perf_counter()
+        opened = open_photo(path, overrides=telemetry)
+        photo = opened.decode(self.decode_side_px(opened.metadata, footprint_m))
+        return Reading(photo, time.perf_counter() - start)
+
+    def decode_side_px(self, metadata: PhotoMetadata, footprint_m: float | None = None) -> int:
+        """The shorter side that a photo must at least be decoded at to be located, pixels."""
+        footprints_m = self.pack.footprints_m if footprint_m is None else (footprint_m,)
+        only = self.options.retrieval_only
+        return decode_side_px(metadata, self.pack.spec, footprints_m, retrieval_only=only)
+
+    def answer(self, reading: Reading, prior: Prior | None = None) -> Trace:
+        """Where a photo that was read was taken, with the evidence.
+
+        Args:
+            reading: the photo.
+            prior: where the camera can be, over the options' prior.
+        """
+        watch = Stopwatch(reading.seconds)
+        trace = self._answer(reading.photo, prior, watch)
         timing = watch.milliseconds()
-        return replace(trace, photo=photo, fix=replace(trace.fix, timing_ms=timing))
+        return replace(trace, photo=reading.photo, fix=replace(trace.fix, timing_ms=timing))
 
     def prepare(
         self,

@@ -9,6 +9,7 @@ import numpy as np
 
 from mobilegeo.geo import LatLon, distance_m
 from mobilegeo.locate.hypotheses import Hypotheses
+from mobilegeo.locate.normalise import GroundPatch
 from mobilegeo.locate.prior import CirclePrior, Prior
 from mobilegeo.locate.retrieve import Query
 from mobilegeo.locate.template import visible_centre
@@ -91,10 +92,15 @@ def nothing_to_match(queries: Sequence[Query]) -> None:
     """
     if max(query.patch.coverage for query in queries) < MIN_COVERAGE:
         raise Obstacle("the view shows too little ground to be recognised")
-    contrast = max(
-        float(query.patch.image[query.patch.valid].mean(axis=1).std())
-        for query in queries
-        if query.patch.valid.any()
-    )
-    if not np.isfinite(contrast) or contrast < MIN_CONTRAST:
+    if max(_contrast(query.patch) for query in queries) < MIN_CONTRAST:
         raise Obstacle("the photo shows nothing to match: it is blank, dark or blurred")
+
+
+def _contrast(patch: GroundPatch) -> float:
+    """Standard deviation of the brightness, the mean of red, green and blue; 0 without ground."""
+    import cv2
+
+    red, green, blue = (patch.image[..., channel] for channel in range(3))
+    total = red.astype(np.uint16) + green + blue
+    _, deviation = cv2.meanStdDev(total, mask=patch.valid.view(np.uint8))
+    return float(deviation[0, 0]) / 3

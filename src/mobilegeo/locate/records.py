@@ -49,6 +49,19 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """A photo that is ready to be located.
+
+    Attributes:
+        photo: decoded as finely as locating it needs.
+        seconds: what reading took.
+    """
+
+    photo: Photo
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Trace:
     """An answer and what it rests on, for reports.
 

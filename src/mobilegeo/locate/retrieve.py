@@ -88,15 +88,23 @@ def best_footprint(
     view: GroundView, centre: tuple[float, float], footprints_m: Sequence[float]
 ) -> float:
     """The largest footprint of which the view covers enough, else the one it covers most of."""
-    covered = {f: _covered_share(view, centre, f) for f in footprints_m}
+    shares = _covered_shares(view, centre, footprints_m)
+    covered = dict(zip(footprints_m, shares, strict=True))
     enough = [f for f, share in covered.items() if share >= WANTED_COVERAGE]
     return max(enough) if enough else max(covered, key=lambda f: (covered[f], -f))
 
 
-def _covered_share(view: GroundView, centre: tuple[float, float], footprint_m: float) -> float:
-    steps = (np.arange(12) + 0.5) / 12 - 0.5
-    east, north = np.meshgrid(steps * footprint_m + centre[0], steps * footprint_m + centre[1])
-    return float(view.sees(np.stack([east.ravel(), north.ravel()], axis=1)).mean())
+_STEPS = (np.arange(12) + 0.5) / 12 - 0.5
+_SAMPLES = np.stack(np.meshgrid(_STEPS, _STEPS), axis=2).reshape(-1, 2)
+
+
+def _covered_shares(
+    view: GroundView, centre: tuple[float, float], footprints_m: Sequence[float]
+) -> list[float]:
+    """Share of a square of ground around `centre` that the view covers, for each side."""
+    points = np.concatenate([side_m * _SAMPLES for side_m in footprints_m]) + np.array(centre)
+    seen = view.sees(points).reshape(len(footprints_m), -1)
+    return [float(share) for share in seen.mean(axis=1)]
 
 
 def embed_queries(queries: Sequence[Query], encoder: Encoder) -> NDArray[np.float32]:

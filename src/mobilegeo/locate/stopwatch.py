@@ -10,11 +10,16 @@ STAGES = ("read", "normalise", "encode", "search", "align", "verify")
 
 
 class Stopwatch:
-    """Collects wall-clock time by stage; the total runs from its making."""
+    """Collects wall-clock time by stage; the total runs from its making.
 
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-        self._spent = dict.fromkeys(STAGES, 0.0)
+    Args:
+        read_s: seconds that reading took before, maybe while another photo was located; part of
+            the total.
+    """
+
+    def __init__(self, read_s: float = 0.0) -> None:
+        self._start = time.perf_counter() - read_s
+        self._spent = dict.fromkeys(STAGES, 0.0) | {"read": read_s}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,16 +16,16 @@ from numpy.typing import NDArray
 from mobilegeo.errors import PhotoError, UsageError
 from mobilegeo.fix import Fix
 from mobilegeo.locate import retrieve, views
-from mobilegeo.locate.answers import aligned_fix, retrieved_fix
+from mobilegeo.locate.answers import aligned_fix, retrieved_fix, unreadable
 from mobilegeo.locate.answers import candidates as candidates_of
-from mobilegeo.locate.localizer import DECODE_SIDE_PX, Localizer
+from mobilegeo.locate.localizer import Localizer
 from mobilegeo.locate.obstacles import Obstacle
-from mobilegeo.locate.records import Prepared, Trace
+from mobilegeo.locate.records import Prepared, Reading, Trace
 from mobilegeo.locate.stopwatch import Stopwatch
 from mobilegeo.locate.views.agreement import agree, agreeing
 from mobilegeo.locate.views.sight import Choice, Sight, common_footprint, first_sight, known_before
 from mobilegeo.metadata.telemetry import Telemetry, TelemetryTable
-from mobilegeo.photo import read_photo
+from mobilegeo.read_ahead import PHOTO_READERS, read_ahead
 
 Read = TypeVar("Read")
 
@@ -66,10 +67,12 @@ class _Outcome:
 
     def admit(self, file: Path, read: Callable[[], Read]) -> Read | None:
         """What `read` gives, or `None` and a note of why it gives nothing."""
+        watch = Stopwatch()
         try:
-            return read()
+            with watch.stage("read"):
+                return read()
         except PhotoError as error:
-            self.errors.append(Trace(Fix(str(file), "error", reason=str(error))))
+            self.errors.append(Trace(unreadable(str(file), error, watch)))
         except Obstacle as obstacle:
             self.refused.append(f"{file.name}: {obstacle.reason}")
         return None
@@ -107,13 +110,14 @@ def locate_together(
             "give every n-th of them",
         )
     choice, watch, outcome = choice or Choice(), Stopwatch(), _Outcome()
+
+    def look(file: Path) -> Sight:
+        return first_sight(file, overrides.over(table.lookup(file)), localizer.pack.footprints_m)
+
     sights = []
-    for file in files:
-        given = overrides.over(table.lookup(file))
+    for file, looking in read_ahead(files, look, readers=PHOTO_READERS):
         with watch.stage("read"):
-            sight = outcome.admit(
-                file, partial(first_sight, file, given, localizer.pack.footprints_m)
-            )
+            sight = outcome.admit(file, looking.result)
         if sight is not None:
             sights.append(sight)
     prepared, weights = _prepare_chosen(localizer, sights, choice, watch, outcome)
@@ -159,16 +163,19 @@ def _prepare_chosen(
             picked = choice.of(known)
         footprint_m = common_footprint(pool)
         failed = []
-        for number in picked:
-            sight = pool[number]
-            if id(sight) not in ready:
-                item = outcome.admit(
-                    sight.file, partial(_prepare, localizer, sight, footprint_m, watch)
-                )
-                if item is None:
-                    failed.append(number)
-                else:
-                    ready[id(sight)] = item
+        # Where the scale is searched over, each hypothesis has a footprint of its own.
+        todo = [
+            (number, pool[number], footprint_m if pool[number].certain else None)
+            for number in picked
+            if id(pool[number]) not in ready
+        ]
+        read = partial(_read, localizer)
+        for (number, sight, own_m), reading in read_ahead(todo, read, readers=PHOTO_READERS):
+            item = outcome.admit(sight.file, partial(_prepare, localizer, reading, own_m, watch))
+            if item is None:
+                failed.append(number)
+            else:
+                ready[id(sight)] = item
         outcome.encoded = len(ready)
         if not failed:
             chosen = [ready[id(pool[number])] for number in picked]
@@ -177,11 +184,17 @@ def _prepare_chosen(
     return [], np.zeros(0)
 
 
-def _prepare(localizer: Localizer, sight: Sight, footprint_m: float, watch: Stopwatch) -> Prepared:
+def _read(localizer: Localizer, chosen: tuple[int, Sight, float | None]) -> Reading:
+    _, sight, footprint_m = chosen
+    return localizer.read(str(sight.file), sight.given, footprint_m)
+
+
+def _prepare(
+    localizer: Localizer, reading: Future[Reading], footprint_m: float | None, watch: Stopwatch
+) -> Prepared:
     with watch.stage("read"):
-        photo = read_photo(str(sight.file), overrides=sight.given, min_side_px=DECODE_SIDE_PX)
-    # Where the scale is searched over, each hypothesis has a footprint of its own.
-    return localizer.prepare(photo, None, watch, footprint_m if sight.certain else None)
+        photo = reading.result().photo
+    return localizer.prepare(photo, None, watch, footprint_m)
 
 
 def _fused(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mobilegeo.encoder.base import Encoder
-from mobilegeo.maps.cells import BLOCKS, CHUNK_CELLS
+from mobilegeo.maps.cells import BLOCKS, CHUNK_CELLS, FeatureBlock
 from mobilegeo.maps.descriptors import CHANNELS
 from mobilegeo.maps.finish import finish_pack
 from mobilegeo.maps.heights import HeightSource
@@ -23,9 +24,8 @@ from mobilegeo.maps.imagery import (
     jpeg,
 )
 from mobilegeo.maps.pack import MapPack
-from mobilegeo.maps.patch import MapSource
+from mobilegeo.maps.patch import MapSource, Patch
 from mobilegeo.maps.plan import Plan, plan_build
-from mobilegeo.maps.prefetch import prefetched
 from mobilegeo.maps.surface import (
     NO_HEIGHT,
     SURFACE_CHUNK_CELLS,
@@ -35,10 +35,17 @@ from mobilegeo.maps.surface import (
 )
 from mobilegeo.maps.tiling import TileBlock
 from mobilegeo.maps.workspace import Workspace, disk_errors
+from mobilegeo.read_ahead import read_ahead
 
 DEFAULT_FOOTPRINTS_M = (60.0, 120.0, 240.0)
 DEFAULT_STRIDE = 0.25
-BATCH = 32
+BATCH = 16
+"""Tiles embedded in one call; larger batches take no less of the processor for each tile."""
+
+WORKERS = 2
+"""Threads that embed: what the encoder does in one thread, and what lies between its calls, goes on
+while it computes for the other. Descriptors come from one, as their large images fill the cores by
+themselves and take hundreds of megabytes."""
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage (`tiles`, `features` or `surface`), blocks done and blocks in all."""
@@ -110,30 +117,68 @@ def build_pack(
     return MapPack.open(out, encoder=encoder)
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """Tiles of a block that are embedded in one call.
+
+    Attributes:
+        block: the block.
+        tiles: all of its tiles with enough data, int32 [N, 2].
+        image: the block's pixels, uint8 [H, W, 3].
+        start: the first tile of the batch.
+    """
+
+    block: TileBlock
+    tiles: NDArray[np.int32]
+    image: NDArray[np.uint8]
+    start: int
+
+    @property
+    def is_last(self) -> bool:
+        """Whether it ends the block."""
+        return self.start + BATCH >= len(self.tiles)
+
+    def embedded(self, encoder: Encoder) -> NDArray[np.float16]:
+        """Embeddings, float16 [B, D]."""
+        batch = self.tiles[self.start : self.start + BATCH]
+        if not len(batch):
+            return np.zeros((0, encoder.spec.embedding_dim), np.float16)
+        return encoder.embed(self.block.cut(self.image, batch)).astype(np.float16)
+
+
 def _embed_tiles(
     plan: Plan, source: MapSource, encoder: Encoder, work: Workspace, progress: Progress | None
 ) -> None:
     """Writes blocks/….npz with `tiles`, int32 [N, 2], and `vectors`, float16 [N, D]."""
     todo = [block for block in plan.tile_blocks if not work.is_done(block.key)]
     finished = len(plan.tile_blocks) - len(todo)
-    for block, patch in prefetched(todo, lambda b: b.read(source, plan.frame)):
-        tiles = block.tiles(patch)
-        if len(tiles):
-            vectors = _embedded(block, tiles, encoder.spec.fill(patch.image, patch.valid), encoder)
-            with work.replacing(f"{BLOCKS}/{block.key}.npz") as path:
-                np.savez(path, tiles=tiles, vectors=vectors)
-        work.done(block.key)
+    vectors: list[NDArray[np.float16]] = []
+    batches = _batches(read_ahead(todo, lambda b: b.read(source, plan.frame)), encoder)
+    for batch, embedding in read_ahead(batches, lambda b: b.embedded(encoder), readers=WORKERS):
+        vectors.append(embedding.result())
+        if not batch.is_last:
+            continue
+        key = batch.block.key
+        if len(batch.tiles):
+            with work.replacing(f"{BLOCKS}/{key}.npz") as path:
+                np.savez(path, tiles=batch.tiles, vectors=np.concatenate(vectors))
+        vectors.clear()
+        work.done(key)
         finished += 1
         if progress is not None:
             progress("tiles", finished, len(plan.tile_blocks))
 
 
-def _embedded(
-    block: TileBlock, tiles: NDArray[np.int32], image: NDArray[np.uint8], encoder: Encoder
-) -> NDArray[np.float16]:
-    batches = [tiles[start : start + BATCH] for start in range(0, len(tiles), BATCH)]
-    vectors = [encoder.embed(block.cut(image, batch)) for batch in batches]
-    return np.concatenate(vectors).astype(np.float16)
+def _batches(
+    blocks: Iterator[tuple[TileBlock, Future[Patch]]], encoder: Encoder
+) -> Iterator[_Batch]:
+    """The blocks' tiles in batches, at least one a block, so that each is seen to be finished."""
+    for block, reading in blocks:
+        patch = reading.result()
+        tiles = block.tiles(patch)
+        image = encoder.spec.fill(patch.image, patch.valid)
+        for start in range(0, max(1, len(tiles)), BATCH):
+            yield _Batch(block, tiles, image, start)
 
 
 def _describe_cells(
@@ -148,16 +193,29 @@ def _describe_cells(
     """Writes the features, and imagery/….jpg if wanted, of every block with data."""
     todo = [block for block in plan.feature_blocks if not work.is_done(block.raw_name)]
     finished = len(plan.feature_blocks) - len(todo)
-    for block, patch in prefetched(todo, lambda b: b.read(source, plan.frame)):
-        if block.valid_cells(patch).any():
-            work.write_array(block.raw_name, block.encode(patch, encoder))
+    described = read_ahead(
+        read_ahead(todo, lambda b: b.read(source, plan.frame)), lambda job: _described(job, encoder)
+    )
+    for (block, reading), features in described:
+        stored = features.result()
+        if stored is not None:
+            work.write_array(block.raw_name, stored)
             if imagery:
-                data = jpeg(block.inner(patch).image, JPEG_QUALITY)
+                data = jpeg(block.inner(reading.result()).image, JPEG_QUALITY)
                 work.write_bytes(imagery_chunk_name(*block.chunk), data)
         work.done(block.raw_name)
         finished += 1
         if progress is not None:
             progress("features", finished, len(plan.feature_blocks))
+
+
+def _described(
+    job: tuple[FeatureBlock, Future[Patch]], encoder: Encoder
+) -> NDArray[np.int8] | None:
+    """A block's descriptors; `None` where it has no data."""
+    block, reading = job
+    patch = reading.result()
+    return block.encode(patch, encoder) if block.valid_cells(patch).any() else None
 
 
 def _store_heights(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from mobilegeo.errors import PhotoError
 from mobilegeo.geo import LocalFrame
+from mobilegeo.photo import Photo
+from mobilegeo.read_ahead import PHOTO_READERS, drawn_ahead, read_ahead
 from mobilegeo.track.motion import PITCH, SIDE, State, predicted
 from mobilegeo.track.records import Bias, Frame, Status, Track, TrackPoint
 from mobilegeo.track.smoother import Node, between, smooth
@@ -53,7 +57,7 @@ def follow(source: Source, tracker: Tracker, listener: Listener | None = None) -
     began = time.perf_counter()
     steps: list[Step] = []
     moments: list[Moment] = []
-    for frame in source.frames():
+    for frame in _loaded_ahead(source.frames()):
         if frame.load is not None:
             steps.append(tracker.step(frame))
             if listener is not None:
@@ -62,6 +66,37 @@ def follow(source: Source, tracker: Tracker, listener: Listener | None = None) -
     points, states = _points(steps, moments, tracker)
     seconds = time.perf_counter() - began
     return Track(points, _biases(tracker, steps, states), len(steps), seconds, source.notes)
+
+
+def _loaded_ahead(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """The frames, those with pixels decoded while the ones before are located."""
+    for _, reading in read_ahead(drawn_ahead(_groups(frames)), _loaded, readers=PHOTO_READERS):
+        yield from reading.result()
+
+
+def _groups(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
+    """Frames that only pass, up to one that is located: what is read ahead has bounded memory."""
+    group = []
+    for frame in frames:
+        group.append(frame)
+        if frame.load is not None:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _loaded(group: list[Frame]) -> list[Frame]:
+    """The group, its last frame loaded already; an error waits there until it is asked for."""
+    last = group[-1]
+    if last.load is None:
+        return group
+    outcome: Future[Photo] = Future()
+    try:
+        outcome.set_result(last.load())
+    except PhotoError as error:
+        outcome.set_exception(error)
+    return [*group[:-1], replace(last, load=outcome.result)]
 
 
 def _moment(frame: Frame, tracker: Tracker, steps: list[Step]) -> Moment:

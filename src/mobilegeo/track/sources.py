@@ -12,16 +12,19 @@ import numpy as np
 
 from mobilegeo.errors import PhotoError, UsageError
 from mobilegeo.locate.batch import photo_files
-from mobilegeo.locate.localizer import DECODE_SIDE_PX
+from mobilegeo.locate.resolution import DECODE_SIDE_PX
 from mobilegeo.metadata.srt import SrtFile, read_srt
 from mobilegeo.metadata.telemetry import Telemetry, TelemetryTable, read_telemetry_csv
-from mobilegeo.photo import Photo, PhotoMetadata, read_metadata, read_photo
+from mobilegeo.photo import Photo, PhotoMetadata, open_photo, read_metadata
 from mobilegeo.track.records import Frame
 from mobilegeo.track.series import TelemetrySeries
 from mobilegeo.video import EXTENSIONS, Picture, VideoFacts, read_facts, read_pictures
 
 VIDEO_RATE_HZ = 2.0
 """Frames of a video that are located in a second, if nothing else is asked for."""
+
+SideRule = Callable[[PhotoMetadata], int]
+"""Tells how many pixels the shorter side of a photo must have at least."""
 
 PHOTO_STEP_S = 1.0
 """Time from photo to photo where nothing tells."""
@@ -49,6 +52,7 @@ def open_source(
     telemetry: Path | None = None,
     overrides: Telemetry | None = None,
     rate_hz: float | None = None,
+    side_px: SideRule = lambda _: DECODE_SIDE_PX,
 ) -> Source:
     """Opens a video or a folder of photos.
 
@@ -58,6 +62,7 @@ def open_source(
         overrides: what holds for all frames, over all telemetry.
         rate_hz: at most so many frames a second are located; `VIDEO_RATE_HZ` for a video and
             every photo of a folder if `None`.
+        side_px: how finely photos of a folder are decoded.
 
     Raises:
         PhotoError: the source is missing, no video or empty.
@@ -70,7 +75,7 @@ def open_source(
         )
     overrides = overrides or Telemetry()
     if path.is_dir():
-        return _open_folder(path, telemetry, overrides, rate_hz)
+        return _open_folder(path, telemetry, overrides, rate_hz, side_px)
     if not path.exists():
         raise PhotoError(path, "does not exist", "give a video or a folder of photos")
     if path.suffix.lower() not in EXTENSIONS:
@@ -81,7 +86,11 @@ def open_source(
 
 
 def _open_folder(
-    path: Path, telemetry: Path | None, overrides: Telemetry, rate_hz: float | None
+    path: Path,
+    telemetry: Path | None,
+    overrides: Telemetry,
+    rate_hz: float | None,
+    side_px: SideRule,
 ) -> Source:
     files = photo_files([path])
     table, series = _folder_telemetry(telemetry)
@@ -102,13 +111,18 @@ def _open_folder(
             wanted = rate_hz is None or time_s >= due
             if wanted and rate_hz is not None:
                 due = max(due + 1.0 / rate_hz, time_s + 0.5 / rate_hz)
-            load = partial(read_photo, file, min_side_px=DECODE_SIDE_PX) if wanted else None
             from_file = Telemetry() if metadata is None else metadata.telemetry
             values = overrides.over(series.at(time_s)).over(from_file)
+            load = partial(_read, file, values, side_px) if wanted else None
             clock = None if metadata is None else metadata.time
             yield Frame(str(file), time_s, values, load, clock)
 
     return Source(frames, len(files), tuple(notes))
+
+
+def _read(file: Path, values: Telemetry, side_px: SideRule) -> Photo:
+    opened = open_photo(file, overrides=values)
+    return opened.decode(side_px(opened.metadata))
 
 
 def _folder_telemetry(path: Path | None) -> tuple[TelemetryTable, TelemetrySeries]:
