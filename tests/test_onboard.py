@@ -17,7 +17,6 @@ from conftest import REPOSITORY
 from mobilegeo.errors import MissingExtraError
 from mobilegeo.index.approximate import read_inverted
 from mobilegeo.maps import open_map
-from mobilegeo.maps.tilefile import read_parquet_grid
 
 LEFT_OUT = ("rasterio", "faiss", "arro3", "torch")
 """Packages that `requirements/onboard.txt` leaves out, as they are imported."""
@@ -102,12 +101,6 @@ def test_a_raster_without_rasterio(world: World, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "rasterio", None)
     with pytest.raises(MissingExtraError, match=r"map\.tif: needs rasterio.*built elsewhere"):
         open_map([world.map_tif])
-
-
-def test_a_pack_of_an_earlier_version_needs_arro3(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "arro3.io", None)
-    with pytest.raises(MissingExtraError, match=r"tiles\.parquet: is of an earlier.*arro3-io; or"):
-        read_parquet_grid(Path("old.pack/tiles.parquet"), ())
 
 
 def test_an_approximate_index_needs_faiss(monkeypatch: pytest.MonkeyPatch) -> None:

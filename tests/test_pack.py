@@ -22,7 +22,6 @@ from mobilegeo.maps.cells import CHUNK_CELLS, FEATURE_STEP, FeatureBlock
 from mobilegeo.maps.integrity import Integrity, file_entry
 from mobilegeo.maps.pack import MapPack, pack_info
 from mobilegeo.maps.record import FORMAT_VERSION, record_hash
-from mobilegeo.maps.tilefile import read_parquet_grid
 
 HOLE = (20.0, 0.0, 80.0, 50.0)
 
@@ -301,19 +300,6 @@ def test_what_is_no_pack(tmp_path):
         MapPack.open(tmp_path / "x.pack")
 
 
-def test_a_pack_from_before_the_grid_opens_with_the_same_tiles(built, copy):
-    files = json.loads((copy / "pack.json").read_text())["files"]
-    del files["grid.npy"]
-    (copy / "grid.npy").unlink()
-    rewrite_record(copy, files=files)
-    new, old = MapPack.open(built), MapPack.open(copy)
-    for column in ("x_m", "y_m", "lat", "lon", "footprint_m", "gsd_m"):
-        assert np.array_equal(getattr(new.tiles, column), getattr(old.tiles, column))
-    rewrite_record(copy, tiles=json.loads((copy / "pack.json").read_text())["tiles"][::-1])
-    with pytest.raises(PackError, match=r"tiles\.parquet: holds other tiles than pack\.json"):
-        MapPack.open(copy)
-
-
 @pytest.mark.parametrize(
     ("grid", "problem"),
     [
@@ -329,13 +315,6 @@ def test_a_grid_that_cannot_be_is_refused(copy, grid, problem):
     rewrite_record(copy, files=files | {"grid.npy": file_entry(copy / "grid.npy")})
     with pytest.raises(PackError, match=rf"grid\.npy: {problem}"):
         MapPack.open(copy)
-
-
-@pytest.mark.parametrize("data", [b"PAR1 no", b"PAR1" + b"x" * 50 + b"PAR1", b"", b"PAR1PAR1"])
-def test_what_is_no_table(tmp_path, data):
-    (tmp_path / "t.parquet").write_bytes(data)
-    with pytest.raises(PackError, match=r"t\.parquet: is no readable table of tiles"):
-        read_parquet_grid(tmp_path / "t.parquet", [])
 
 
 def test_the_record_holds_no_directories(built):

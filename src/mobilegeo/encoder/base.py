@@ -83,8 +83,11 @@ class ImageSpec:
         Returns:
             uint8 [H, W, 3], a copy.
         """
-        colour = np.round(255 * np.array(self.mean)).astype(np.uint8)
-        return np.where(valid[..., None], image, colour)
+        import cv2
+
+        filled = np.empty_like(image)
+        filled[:] = np.round(255 * np.array(self.mean)).astype(np.uint8)
+        return np.asarray(cv2.copyTo(image, valid.view(np.uint8), filled), dtype=np.uint8)
 
     def to_json(self) -> str:
         """The record as one line of JSON."""

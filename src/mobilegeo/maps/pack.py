@@ -34,10 +34,10 @@ from mobilegeo.maps.descriptors import DescriptorBasis, restored
 from mobilegeo.maps.imagery import Imagery, ImageryFacts, imagery_chunk_name
 from mobilegeo.maps.integrity import EAGER_BYTES, Integrity
 from mobilegeo.maps.patch import Patch
-from mobilegeo.maps.record import GRID, PREVIEW, RECORD, TILES, VECTORS, read_record
+from mobilegeo.maps.record import GRID, PREVIEW, RECORD, VECTORS, read_record
 from mobilegeo.maps.runs import Runs
 from mobilegeo.maps.surface import Surface, SurfaceFacts, surface_chunk_name
-from mobilegeo.maps.tilefile import read_grid, read_parquet_grid
+from mobilegeo.maps.tilefile import read_grid
 from mobilegeo.maps.tiletable import TileLevel, TileTable
 from mobilegeo.maps.tiling import Extent
 
@@ -218,10 +218,7 @@ class MapPack:
             footprint_m, gsd_m = float(entry["footprint_m"]), float(entry["gsd_m"])
             levels.append(TileLevel(footprint_m, gsd_m, float(entry["stride_m"]), start, stop))
             start = stop
-        if GRID in self._record["files"]:
-            return TileTable(self.frame, levels, read_grid(self.file(GRID), start))
-        # Packs made before there was a grid.npy say the same in their table, more slowly.
-        return TileTable(self.frame, levels, read_parquet_grid(self.file(TILES), levels))
+        return TileTable(self.frame, levels, read_grid(self.file(GRID), start))
 
     def _open_vectors(self) -> np.memmap[Any, np.dtype[np.float16]]:
         vectors = np.load(self.path / VECTORS, mmap_mode="r")

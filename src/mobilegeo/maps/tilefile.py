@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilegeo.errors import MissingExtraError, PackError
+from mobilegeo.errors import PackError
 from mobilegeo.geo import Array
-from mobilegeo.maps.tiletable import TileLevel, Tiles, TileTable, grid_keys
+from mobilegeo.maps.tiletable import Tiles, TileTable
 
 _COLUMNS = (
     "lat", "lon", "x_m", "y_m", "footprint_m", "gsd_m", "south", "west", "north", "east",
@@ -56,54 +56,6 @@ def read_grid(path: Path, count: int) -> NDArray[np.int64]:
         found = f"{keys.dtype} {list(keys.shape)}"
         raise PackError(path, f"holds {found} instead of int64 [{count}]", "build the pack again")
     return np.asarray(keys)
-
-
-def read_parquet_grid(path: Path, levels: Sequence[TileLevel]) -> NDArray[np.int64]:
-    """What grid.npy would hold, from the table of a pack that was written before there was one.
-
-    Raises:
-        PackError: the file is no Parquet file, lacks a column, or holds other tiles than `levels`.
-        MissingExtraError: arro3 is not installed.
-    """
-    try:
-        from arro3.io import read_parquet
-    except ImportError as error:
-        raise MissingExtraError(
-            path,
-            "is of an earlier version and needs arro3, which is not installed",
-            "run: pip install arro3-core arro3-io; or build the pack again with this version",
-        ) from error
-
-    try:
-        arrow = read_parquet(path, batch_size=_BATCH).read_all()
-        x_m, y_m, footprint_m = (
-            np.array(arrow.column(name).to_numpy(), dtype=np.float64)
-            for name in ("x_m", "y_m", "footprint_m")
-        )
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # arro3 panics on garbage: a BaseException without public name
-        raise PackError(
-            path, f"is no readable table of tiles ({error})", "build the pack again"
-        ) from error
-    keys = np.empty(len(x_m), np.int64)
-    for level in levels:
-        rows = slice(level.start, level.stop)
-        i, j = (
-            np.rint((centre[rows] - level.footprint_m / 2) / level.stride_m).astype(np.int64)
-            for centre in (x_m, y_m)
-        )
-        keys[rows] = grid_keys(i, j)
-        ascending = np.all(np.diff(keys[rows]) > 0)
-        if not (
-            ascending and np.array_equal(footprint_m[rows], np.full(len(i), level.footprint_m))
-        ):
-            raise PackError(
-                path,
-                "holds other tiles than pack.json, or in another order",
-                "build the pack again",
-            )
-    return keys
 
 
 def _batches(table: TileTable, schema: Any) -> Iterator[Any]:
