@@ -25,8 +25,8 @@ from mobilegeo.geo import distance_m
 from mobilegeo.locate.align import Aligner, Alignment
 from mobilegeo.locate.confidence import margin
 from mobilegeo.locate.hypotheses import hypotheses
-from mobilegeo.locate.localizer import DECODE_SIDE_PX
 from mobilegeo.locate.prior import Box
+from mobilegeo.locate.resolution import DECODE_SIDE_PX
 from mobilegeo.maps import open_map
 from mobilegeo.maps.cells import CHUNK_CELLS, FEATURE_STEP, FeatureBlock
 from mobilegeo.maps.descriptors import LEVELS, REACH, DescriptorBasis, unit_cells
