@@ -57,9 +57,9 @@ def export(
     Example: mobilegeo learn export runs/university1652_step2/network.safetensors -o my.onnx
     """
     _require_learning_wing()
-    from mobilegeo.learn.export import export_onnx
+    from mobilegeo.learn.export.float32 import export_float32
 
-    typer.echo(export_onnx(checkpoint, out))
+    typer.echo(export_float32(checkpoint, out))
 
 
 app.command("check-data")(check_data)
