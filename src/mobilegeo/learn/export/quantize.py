@@ -72,9 +72,7 @@ def _depthwise(graph: onnx.GraphProto) -> list[str]:
     """Names of the convolutions with one input channel a group."""
     shapes = {weights.name: weights.dims for weights in graph.initializer}
     return [
-        node.name
-        for node in graph.node
-        if node.op_type == "Conv" and shapes[node.input[1]][1] == 1
+        node.name for node in graph.node if node.op_type == "Conv" and shapes[node.input[1]][1] == 1
     ]
 
 
