@@ -27,6 +27,7 @@ from mobilegeo.encoder.base import Encoded, ImageSpec, origin  # noqa: E402
 from mobilegeo.encoder.graph import normalise_pixels  # noqa: E402
 from mobilegeo.errors import EncoderError, PackError, ResourceError, UsageError  # noqa: E402
 from mobilegeo.learn.export import run as run_module  # noqa: E402
+from mobilegeo.learn.export.gelu import reorder_gelu  # noqa: E402
 from mobilegeo.learn.export.half import halve  # noqa: E402
 from mobilegeo.learn.export.imagery import halves, open_imagery  # noqa: E402
 from mobilegeo.learn.export.onnx import write_onnx  # noqa: E402
@@ -285,6 +286,34 @@ def test_convnext_is_exported_with_convolutions_and_agrees(
     require_parity(compare(torch_encode(encoder, spec), written.encode, tiles[:2]), written.path)
     kinds = [node.op_type for node in onnx.load(written.path).graph.node]
     assert "MatMul" not in kinds
+
+
+GELU = """
+<ir_version: 8, opset_import: ["" : 18]>
+gelu (float[N, 8] x) => (float[N, 8] y)
+<float root = {1.4142135}, float one = {1.0}, float half = {0.5}>
+{
+    divided = Div(x, root)
+    erf = Erf(divided)
+    shifted = Add(erf, one)
+    halved = Mul(half, shifted)
+    y = Mul(x, halved)
+}
+"""
+
+
+def test_gelu_is_computed_in_one_pass_and_stays_gelu(tmp_path: Path) -> None:
+    proto = onnx.parser.parse_model(GELU)
+    reorder_gelu(proto.graph)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), options)
+    x = np.linspace(-3, 3, 16, dtype=np.float32).reshape(2, 8)
+    expected = torch.nn.functional.gelu(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], expected, atol=1e-6)
+    kinds = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
+    assert kinds == ["Gelu"]
 
 
 # --- imagery ------------------------------------------------------------------------------------
