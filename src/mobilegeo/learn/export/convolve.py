@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from timm.layers import LayerNorm2d
+from timm.layers.norm import LayerNorm2d
 from timm.models.convnext import ConvNeXtBlock
 from torch import nn
 
@@ -16,11 +16,13 @@ def convolve_mlps(network: nn.Module) -> None:
     for block in network.modules():
         if isinstance(block, ConvNeXtBlock) and not block.use_conv_mlp:
             block.norm = _first_channels(block.norm)
-            block.mlp.fc1, block.mlp.fc2 = _pointwise(block.mlp.fc1), _pointwise(block.mlp.fc2)
+            for name in ("fc1", "fc2"):
+                setattr(block.mlp, name, _pointwise(block.mlp.get_submodule(name)))
             block.use_conv_mlp = True
 
 
-def _pointwise(linear: nn.Linear) -> nn.Conv2d:
+def _pointwise(linear: nn.Module) -> nn.Conv2d:
+    assert isinstance(linear, nn.Linear)
     conv = nn.Conv2d(linear.in_features, linear.out_features, 1, bias=linear.bias is not None)
     conv.weight.data.copy_(linear.weight.data[:, :, None, None])
     if linear.bias is not None and conv.bias is not None:

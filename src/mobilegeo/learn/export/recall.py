@@ -21,7 +21,7 @@ from mobilegeo.learn.evaluation.search import embed_search
 LARGEST_DROP = 0.005
 QUERIES = 1500
 """Simulated queries. Where 2 % of them change from right to wrong or back, the standard error of
-the drop is 0.37 points."""
+the drop is 0.37 points; with 5 %, as measured for int8 of `first`, 0.58."""
 
 Progress = Callable[[str, int, int], None]
 Hits = NDArray[np.bool_]
