@@ -14,6 +14,8 @@ from mobilegeo.errors import EncoderError
 FORMAT_VERSION = 1
 METADATA_KEY = "mobilegeo"
 """Key of the ONNX metadata entry that holds the `ImageSpec` as JSON."""
+FLOAT32 = "float32"
+PRECISIONS = (FLOAT32, "float16", "int8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,9 @@ class ImageSpec:
         feature_gsd_m: ground resolution, metres a pixel, at which `features` are matched.
         multiple_px: both sides of any input must be a multiple of this.
         format_version: of this record.
+        precision: of the weights, and for `int8` of the arithmetic: a name in `PRECISIONS`.
+        derived_from: sha256 of the float32 file that this one was made from, hexadecimal; `None`
+            for a float32 file. Encoders of one origin can be used on each other's packs.
     """
 
     model_id: str
@@ -45,6 +50,8 @@ class ImageSpec:
     feature_gsd_m: float
     multiple_px: int = 32
     format_version: int = FORMAT_VERSION
+    precision: str = FLOAT32
+    derived_from: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("size_px", "embedding_dim", "feature_dim", "feature_stride_px", "multiple_px"):
@@ -53,6 +60,9 @@ class ImageSpec:
         self._require("feature_gsd_m", self.feature_gsd_m > 0, "positive")
         self._require("mean", len(self.mean) == 3, "three numbers")
         self._require("std", len(self.std) == 3 and min(self.std) > 0, "three positive numbers")
+        self._require("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
+        derived = self.derived_from is not None
+        self._require("derived_from", derived == (self.precision != FLOAT32), "that of a precision")
         if self.format_version != FORMAT_VERSION:
             raise EncoderError(
                 self.model_id,
@@ -123,6 +133,11 @@ class Encoded:
 
     embedding: NDArray[np.float32]
     features: NDArray[np.float32]
+
+
+def origin(sha256: str, spec: ImageSpec) -> str:
+    """Hash of the float32 file that an encoder is, or was made from."""
+    return spec.derived_from or sha256
 
 
 class Encoder(Protocol):

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from mobilegeo.learn import checkpoint
-from mobilegeo.learn.export import FEATURE_GSD_M, described, image_spec, write_onnx
+from mobilegeo.learn.export.network import FEATURE_GSD_M, described, image_spec
+from mobilegeo.learn.export.onnx import write_onnx
 from mobilegeo.learn.layout.cache import Cache, build, load_pools
 from mobilegeo.learn.layout.config import TrainConfig, load_config
 from mobilegeo.learn.layout.recall import embed_pairs, recall_at_1

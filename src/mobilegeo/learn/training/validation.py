@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mobilegeo.learn.evaluation.embedded_set import EmbeddedSet
 from mobilegeo.learn.evaluation.protocols import evaluate, find_protocol
-from mobilegeo.learn.export_student import FEATURE_STAGE
+from mobilegeo.learn.export.student import FEATURE_STAGE
 from mobilegeo.learn.models.saved import ChannelStatistics, Network
 from mobilegeo.learn.models.student import Student
 from mobilegeo.learn.training.data.neighbours import nearest_places
