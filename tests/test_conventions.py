@@ -18,8 +18,12 @@ PACKAGE = Path(mobilegeo.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LEARNING = PACKAGE / "learn"
 DEVICE_MODULES = [path for path in MODULES if not path.is_relative_to(LEARNING)]
-DOORS = tuple(
-    PACKAGE / "cli" / f"{name}.py" for name in ("learn", "learn_evaluate", "check_data", "simulate")
+DOORS = (
+    *(
+        PACKAGE / "cli" / f"{name}.py"
+        for name in ("bench", "learn", "learn_evaluate", "check_data", "simulate")
+    ),
+    PACKAGE / "encoder" / "runtimes.py",
 )
 """The device modules that may call the learning wing, from inside their functions."""
 
