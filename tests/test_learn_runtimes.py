@@ -31,7 +31,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is n
 def checkpoint(tmp_path_factory):
     """A small student; layer-scale at 0.5, as at 1e-6 its blocks would hardly count."""
     path = write_checkpoint(
-        Member("convnext_atto", 64), tmp_path_factory.mktemp("c") / "n.safetensors"
+        Member("convnext_atto", "atto", 64), tmp_path_factory.mktemp("c") / "n.safetensors"
     )
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file

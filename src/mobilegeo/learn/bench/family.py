@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,16 +26,18 @@ class Member:
 
     Attributes:
         backbone: timm's name.
+        title: how it is named in a table.
         size_px: side of the square input.
     """
 
     backbone: str
+    title: str
     size_px: int = 224
 
 
 FAMILY: dict[str, Member] = {
-    "nano": Member("mobilenetv4_conv_small"),
-    "tiny": Member("convnext_tiny"),
+    "nano": Member("mobilenetv4_conv_small", "MobileNetV4-conv-S 224"),
+    "tiny": Member("convnext_tiny", "ConvNeXt-T 224"),
 }
 """Name → network; `tiny` is the paper's student."""
 
@@ -63,17 +66,21 @@ def write_int8(model: Path, size_px: int, out: Path) -> Path:
     return quantise(model, out, list(noise(CALIBRATION_IMAGES, size_px)))
 
 
-def write_files(member: Member, folder: Path) -> dict[str, Path]:
-    """A member's files: `checkpoint`, `float32` and `int8`.
+def write_files(member: Member, folder: Path, wanted: Collection[str]) -> dict[str, Path]:
+    """A member's files by their kind: `checkpoint`, `float32`, `int8`.
 
     Args:
         member: the network.
         folder: where to write.
+        wanted: kinds; what they are made from is written too.
     """
-    checkpoint = write_checkpoint(member, folder / f"{member.backbone}.safetensors")
-    model = export_float32(checkpoint, folder / f"{member.backbone}.onnx")
-    int8 = write_int8(model, member.size_px, folder / f"{member.backbone}-int8.onnx")
-    return {"checkpoint": checkpoint, "float32": model, "int8": int8}
+    stem = folder / member.backbone
+    files = {"checkpoint": write_checkpoint(member, stem.with_suffix(".safetensors"))}
+    if {"float32", "int8"} & set(wanted):
+        files["float32"] = export_float32(files["checkpoint"], stem.with_suffix(".onnx"))
+    if "int8" in wanted:
+        files["int8"] = write_int8(files["float32"], member.size_px, stem.with_suffix(".int8.onnx"))
+    return files
 
 
 def noise(count: int, size_px: int) -> NDArray[np.uint8]:
