@@ -28,7 +28,7 @@ class PeakMemory:
 
 
 def calm_threads() -> None:
-    """Lets OpenMP's threads sleep as soon as they have nothing to do, unless the user said otherwise.
+    """Lets OpenMP's threads sleep as soon as they are idle, unless the user said otherwise.
 
     By default they go on spinning after each call, which takes the cores from whatever is timed
     next. Must be called before a library with OpenMP is loaded: faiss, OpenCV, torch.

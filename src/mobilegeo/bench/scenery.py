@@ -51,13 +51,14 @@ def own_lanes(
         EncoderError: there is no such encoder.
     """
     pack = MapPack.open(path)
+    asked: Sequence[str | None] = names or [None]
     return [
         Lane(
             name or pack.encoder_id,
             encoder_for(pack, name, threads=threads, runtime=runtime),
             pack,
         )
-        for name, runtime in product(names or [None], runtimes)
+        for name, runtime in product(asked, runtimes)
     ]
 
 

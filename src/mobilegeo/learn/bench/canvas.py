@@ -9,6 +9,8 @@ from xml.sax.saxutils import escape
 from mobilegeo.learn.evaluation.drawing import PAPER, Colour, font, write_png
 from mobilegeo.output.atomic import write_atomically
 
+_SVG_ANCHORS = {"left": "start", "middle": "middle", "right": "end"}
+
 Anchor = Literal["left", "middle", "right"]
 
 _SCALE = 2
@@ -123,12 +125,10 @@ class SvgCanvas:
         width_px, height_px: of the drawing.
     """
 
-    _ANCHORS = {"left": "start", "middle": "middle", "right": "end"}
-
     def __init__(self, width_px: int, height_px: int) -> None:
         self._parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width_px} {height_px}" '
-            f'width="{width_px}" height="{height_px}" font-family="Helvetica, Arial, sans-serif">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width_px}" height="{height_px}">',
+            '<g font-family="Helvetica, Arial, sans-serif">',
             f'<rect width="{width_px}" height="{height_px}" fill="{_hex(PAPER)}"/>',
         ]
 
@@ -168,13 +168,13 @@ class SvgCanvas:
         """A line of text, as wide as in the PNG, its middle at the height of the point."""
         self._parts.append(
             f'<text x="{at[0]:.1f}" y="{at[1] + _BASELINE * size_px:.1f}" font-size="{size_px:g}" '
-            f'fill="{_hex(colour)}" text-anchor="{self._ANCHORS[anchor]}" '
+            f'fill="{_hex(colour)}" text-anchor="{_SVG_ANCHORS[anchor]}" '
             f'textLength="{text_width_px(text, size_px):.1f}">{escape(text)}</text>'
         )
 
     def write(self, path: Path) -> None:
         """Writes an SVG."""
-        write_atomically(path, "\n".join([*self._parts, "</svg>", ""]).encode())
+        write_atomically(path, "\n".join([*self._parts, "</g>", "</svg>", ""]).encode())
 
 
 def _hex(colour: Colour) -> str:

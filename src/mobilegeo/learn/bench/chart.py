@@ -152,7 +152,7 @@ def _draw_title(canvas: Canvas, where: str) -> None:
         canvas.text((x + 20, y), text, _SMALL_PX, INK)
         x += 40 + text_width_px(text, _SMALL_PX)
     canvas.text((x, y), "hollow: accuracy as published, not measured here", _SMALL_PX, INK)
-    x = PLOT.right
+    x, y = PLOT.right, 62.0
     for giga in (50, 5):
         radius = Bubble("", 1, None, giga * 10**9, ours=False).radius_px
         text = f"{giga} G multiply-adds"
@@ -188,7 +188,7 @@ def _draw_frame(canvas: Canvas, scales: _Scales) -> None:
     )
     canvas.text(
         (middle, STRIP.bottom + 64),
-        "Weights of peers and of nano and tiny are random for the timing: speed does not depend on them.",
+        "Peers, nano and tiny have random weights for the timing: speed does not depend on them.",
         _SMALL_PX,
         FAINT,
         "middle",
@@ -196,7 +196,7 @@ def _draw_frame(canvas: Canvas, scales: _Scales) -> None:
     canvas.text((PLOT.left, PLOT.top - 10), BENCHMARK, _SMALL_PX, FAINT)
     canvas.text(
         (STRIP.left + 8, STRIP.bottom - 11),
-        "no accuracy on this benchmark measured here or published for exactly this network",
+        "pale: speed only; no accuracy on this benchmark measured here or found for this network",
         _SMALL_PX,
         FAINT,
     )
@@ -209,7 +209,7 @@ def _draw_labels(
         Label(circle, text_width_px(each.label, _SMALL_PX), _SMALL_PX + 3)
         for each, circle in zip(bubbles, circles, strict=True)
     ]
-    note = Box(panel.left, panel.bottom - 20, panel.left + 470, panel.bottom)
+    note = Box(panel.left, panel.bottom - 20, panel.left + 530, panel.bottom)
     places = place_labels(labels, [note] if panel is STRIP else [], panel)
     for each, circle, box in zip(bubbles, circles, places, strict=True):
         if box is None:
@@ -250,7 +250,7 @@ def _bubble(row: Row) -> Bubble:
     reduced = it.runtime.endswith(("int8", "bf16"))
     published = None if reduced or it.published is None else it.published.recall_at_1
 
-    label = f"{it.name} · {it.runtime}" if ours else it.title.replace(": ", " · ")
+    label = f"{it.name} · {it.runtime}" if ours else it.title.replace(": ", " · ").replace("×", "x")
     cost = it.complexity
     return Bubble(
         label, row.timing.time.p50_ms, published, None if cost is None else cost.multiply_adds, ours

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -102,17 +103,11 @@ class Comparison:
     def ratios(self) -> dict[str, float]:
         """How many times as fast the best runtime of ours is, by medians, for what took part."""
         found = {}
-        for ours, other in (
-            ("tiny", "tiny"),
-            ("nano", "tiny"),
-            *((ours, peer) for peer in PEERS for ours in ("tiny", "nano")),
-        ):
+        for ours, other in product(FAMILY, (BASELINE[0], *PEERS)):
             mine, theirs = self._best(ours), self._eager(other)
-            if mine is not None and theirs is not None:
-                label = f"{mine.contender.name} in {mine.contender.runtime}"
-                found[f"{label} / {other} in {EAGER}"] = (
-                    theirs.timing.time.p50_ms / mine.timing.time.p50_ms
-                )
+            if mine is not None and theirs is not None and mine is not theirs:
+                label = f"{ours} in {mine.contender.runtime}, against {other} in {EAGER}"
+                found[label] = theirs.timing.time.p50_ms / mine.timing.time.p50_ms
         return found
 
     def _best(self, name: str) -> Row | None:

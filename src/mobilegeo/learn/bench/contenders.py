@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -59,7 +60,7 @@ class Contender:
 
 
 class _EagerPeer(nn.Module):
-    """uint8 [B, H, W, 3] to embeddings [B, D]; the mirrored image's are added where there are two."""
+    """uint8 [B, H, W, 3] to embeddings [B, D]; a second pass adds those of the mirrored image."""
 
     def __init__(self, network: nn.Module, passes: int) -> None:
         super().__init__()
@@ -82,15 +83,13 @@ def peer_contender(name: str, peer: Peer) -> Contender:
     eager = _EagerPeer(network, peer.passes).eval()
     images = noise(1, peer.size_px)
 
-    def call() -> NDArray[object]:
+    def call() -> NDArray[np.float32]:
         with torch.inference_mode():
-            embedding: NDArray[object] = eager(torch.from_numpy(images)).numpy()
+            embedding: NDArray[np.float32] = eager(torch.from_numpy(images)).numpy()
         return embedding
 
     title = f"{peer.paper}: {peer.title}"
-    return Contender(
-        name, title, EAGER, peer.size_px, peer.passes, whole, peer.published, call
-    )
+    return Contender(name, title, EAGER, peer.size_px, peer.passes, whole, peer.published, call)
 
 
 def family_contenders(

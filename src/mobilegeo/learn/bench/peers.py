@@ -1,8 +1,8 @@
 """The networks that other papers locate drones with, built anew for timing.
 
-Weights are random, which changes nothing in how long a network takes, and only the backbone is built
-up to its pooled vector: what the papers' heads add is left out, so a peer is at least as slow as it is
-shown here.
+Weights are random, which changes nothing in how long a network takes. Only the backbone is built, up
+to its pooled vector: what the papers' heads add is left out, so that a peer is at least as slow as
+it is shown here.
 """
 
 from __future__ import annotations
@@ -110,9 +110,7 @@ PEERS: dict[str, Peer] = {
         published=Published(75.93, LEADERBOARD),
         last_stride_1=True,
     ),
-    "lpn-512": Peer(
-        "LPN", "ResNet-50 512 ×2", "resnet50", 512, passes=2, last_stride_1=True
-    ),
+    "lpn-512": Peer("LPN", "ResNet-50 512 ×2", "resnet50", 512, passes=2, last_stride_1=True),
     "game4loc": Peer(
         "Game4Loc",
         "ViT-B 384",
