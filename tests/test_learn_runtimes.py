@@ -107,7 +107,7 @@ def test_compiled_agrees_with_eager(checkpoint) -> None:
 
 
 def test_what_cannot_be_compiled_says_so(checkpoint, monkeypatch) -> None:
-    def fails(function):
+    def fails(function, **options):
         def run(images):
             raise RuntimeError("no compiler")
 

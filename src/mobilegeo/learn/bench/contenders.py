@@ -13,13 +13,11 @@ from torch import Tensor, nn
 
 from mobilegeo.encoder import SHIPPED, Encoder, load_encoder
 from mobilegeo.errors import ResourceError, UsageError
-from mobilegeo.learn.bench.family import FAMILY, Member, noise, write_files
+from mobilegeo.learn.bench.family import FAMILY, build_embedder, noise, write_files
 from mobilegeo.learn.bench.peers import MOBILEGEO, PEERS, Peer, Published
 from mobilegeo.learn.models.complexity import Complexity, measure
 from mobilegeo.learn.models.embedder import unit
 from mobilegeo.learn.models.place_encoder import ModelConfig, PlaceEncoder
-from mobilegeo.learn.models.student import Student, StudentConfig
-from mobilegeo.learn.models.timm_model import BackboneConfig
 
 EAGER = "torch"
 
@@ -108,7 +106,7 @@ def family_contenders(
     """
     member = FAMILY[name]
     files = write_files(member, folder, frozenset(file for _, file in routes))
-    cost = _student_complexity(member)
+    cost = measure(build_embedder(member), member.size_px)
     contenders, left_out = [], {}
     for runtime, file in routes:
         label = f"{runtime} int8" if file == "int8" else runtime
@@ -176,8 +174,3 @@ def _of_encoder(
         published,
         lambda: encoder.embed(images),
     )
-
-
-def _student_complexity(member: Member) -> Complexity:
-    backbone = BackboneConfig(member.backbone, pretrained=False, size_px=member.size_px)
-    return measure(Student(StudentConfig(backbone), places=2).embedder, member.size_px)

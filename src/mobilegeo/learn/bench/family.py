@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mobilegeo.learn.export.float32 import export_float32
 from mobilegeo.learn.export.quantize import quantise
+from mobilegeo.learn.models.embedder import Embedder
 from mobilegeo.learn.models.saved import ChannelStatistics, save_network
 from mobilegeo.learn.models.student import Student, StudentConfig
 from mobilegeo.learn.models.timm_model import BackboneConfig
@@ -42,11 +43,15 @@ FAMILY: dict[str, Member] = {
 """Name → network; `tiny` is the paper's student."""
 
 
+def build_embedder(member: Member) -> Embedder:
+    """What is kept of a student for inference, with random weights, in evaluation mode."""
+    return Student(_config(member), places=2).eval().embedder
+
+
 def write_checkpoint(member: Member, path: Path) -> Path:
     """A student with random weights as training leaves it: `network.safetensors`."""
     torch.manual_seed(0)
-    backbone = BackboneConfig(member.backbone, pretrained=False, size_px=member.size_px)
-    config = StudentConfig(backbone)
+    config = _config(member)
     student = Student(config, places=2).eval()
     stage = student.embedder.trunk.feature_info.channels()[-2]  # type: ignore[union-attr, operator]
     save_network(
@@ -87,3 +92,7 @@ def noise(count: int, size_px: int) -> NDArray[np.uint8]:
     """The same noise every time, uint8 [count, size_px, size_px, 3]."""
     rng = np.random.default_rng(0)
     return rng.integers(0, 256, (count, size_px, size_px, 3), dtype=np.uint8)
+
+
+def _config(member: Member) -> StudentConfig:
+    return StudentConfig(BackboneConfig(member.backbone, pretrained=False, size_px=member.size_px))

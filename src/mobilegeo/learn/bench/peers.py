@@ -1,8 +1,8 @@
 """The networks that other papers locate drones with, built anew for timing.
 
-Weights are random, which changes nothing in how long a network takes. Only the backbone is built, up
-to its pooled vector: what the papers' heads add is left out, so that a peer is at least as slow as
-it is shown here.
+Weights are random, which changes nothing in how long a network takes. Only the backbone is built,
+up to its pooled vector: what the papers' heads add is left out, so that a peer is at least as slow
+as it is shown here.
 """
 
 from __future__ import annotations

@@ -83,7 +83,8 @@ class Computation:
         """The function as it is to be called: float or uint8 tensors on the device in, one out."""
         dtype = PRECISIONS[self.precision]
         reduced = dtype != torch.float32
-        core = torch.compile(function) if self.compiled else function
+        # With a full graph, what cannot be compiled is an error instead of running as it is.
+        core = torch.compile(function, fullgraph=True) if self.compiled else function
 
         def call(images: Tensor) -> Tensor:
             with (
