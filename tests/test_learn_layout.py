@@ -19,7 +19,7 @@ pytest.importorskip("onnxscript")
 from mobilegeo.encoder.base import METADATA_KEY, ImageSpec  # noqa: E402
 from mobilegeo.errors import ResourceError, UsageError  # noqa: E402
 from mobilegeo.learn import checkpoint  # noqa: E402
-from mobilegeo.learn.export.float32 import export_float32  # noqa: E402
+from mobilegeo.learn.export.run import Request, export  # noqa: E402
 from mobilegeo.learn.layout import run  # noqa: E402
 from mobilegeo.learn.layout.cache import cell_coverage  # noqa: E402
 from mobilegeo.learn.layout.config import load_config  # noqa: E402
@@ -80,7 +80,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(finished: Path) -> Path:
-    return export_float32(finished / "run" / "step-0000002.safetensors", finished / "tiny.onnx")
+    return export(
+        Request(str(finished / "run" / "step-0000002.safetensors"), finished / "tiny.onnx")
+    ).path
 
 
 def tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -159,15 +161,15 @@ def test_export_rejects_what_is_no_checkpoint(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     with pytest.raises(ResourceError, match="is not a readable checkpoint"):
-        export_float32(tmp_path / "step-0000001.safetensors", tmp_path / "out.onnx")
+        export(Request(str(tmp_path / "step-0000001.safetensors"), tmp_path / "out.onnx"))
     foreign = tmp_path / "foreign.safetensors"
     save_file({"a": torch.zeros(1)}, foreign)
     with pytest.raises(ResourceError, match="does not say which network it holds"):
-        export_float32(foreign, tmp_path / "out.onnx")
+        export(Request(str(foreign), tmp_path / "out.onnx"))
     model = {"model_id": "x", "model": "{}"}
     save_file({"a": torch.zeros(1)}, foreign, model)
     with pytest.raises(ResourceError, match="is not a checkpoint of this network"):
-        export_float32(foreign, tmp_path / "out.onnx")
+        export(Request(str(foreign), tmp_path / "out.onnx"))
     with pytest.raises(ResourceError, match="is not named step-NNNNNNN"):
         checkpoint.step_of(foreign)
 

@@ -16,8 +16,8 @@ pytest.importorskip("timm")
 
 from mobilegeo.learn.bench.family import Member, noise, write_checkpoint  # noqa: E402
 from mobilegeo.learn.checkpoint import tensors_of, write_tensors  # noqa: E402
-from mobilegeo.learn.export.float32 import export_float32  # noqa: E402
-from mobilegeo.learn.export.network import described  # noqa: E402
+from mobilegeo.learn.export.network import described, read_checkpoint  # noqa: E402
+from mobilegeo.learn.export.onnx import write_onnx  # noqa: E402
 from mobilegeo.learn.models.place_encoder import ModelConfig, PlaceEncoder  # noqa: E402
 from mobilegeo.learn.models.saved import load_network  # noqa: E402
 from mobilegeo.learn.runtimes import RUNTIMES, TorchEncoder  # noqa: E402
@@ -47,7 +47,9 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def onnx(checkpoint):
-    return load_encoder(export_float32(checkpoint, checkpoint.with_suffix(".onnx")), threads=1)
+    return load_encoder(
+        write_onnx(*read_checkpoint(checkpoint), checkpoint.with_suffix(".onnx")), threads=1
+    )
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (96, 128)])
@@ -70,7 +72,7 @@ def test_a_layout_head_runs_too(tmp_path) -> None:
     model = PlaceEncoder(ModelConfig(embedding_dim=16), weights=None).eval()
     path = tmp_path / "step.safetensors"
     write_tensors(path, tensors_of({"model": model}), described(model, "layout"))
-    expected = load_encoder(export_float32(path, tmp_path / "m.onnx"), threads=1)
+    expected = load_encoder(write_onnx(*read_checkpoint(path), tmp_path / "m.onnx"), threads=1)
     images = noise(2, 224)
     encoder = load_encoder(path, runtime="torch")
     np.testing.assert_allclose(encoder.embed(images), expected.embed(images), atol=1e-4)

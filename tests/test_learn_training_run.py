@@ -24,7 +24,7 @@ from conftest import REPOSITORY  # noqa: E402
 from mobilegeo.cli import app  # noqa: E402
 from mobilegeo.encoder.onnx import OnnxEncoder  # noqa: E402
 from mobilegeo.errors import MissingExtraError, ResourceError, UsageError  # noqa: E402
-from mobilegeo.learn.export.float32 import export_float32  # noqa: E402
+from mobilegeo.learn.export.run import Request, export  # noqa: E402
 from mobilegeo.learn.models.saved import load_network  # noqa: E402
 from mobilegeo.learn.models.student import Student  # noqa: E402
 from mobilegeo.learn.train import train  # noqa: E402
@@ -410,7 +410,7 @@ class TestLog:
 
 @pytest.fixture(scope="module")
 def encoder_file(steps: Path) -> Path:
-    return export_float32(steps / "run" / "network.safetensors", steps / "tiny.onnx")
+    return export(Request(str(steps / "run" / "network.safetensors"), steps / "tiny.onnx")).path
 
 
 class TestExport:
@@ -447,17 +447,17 @@ class TestExport:
 
     def test_refuses_a_teacher(self, steps: Path, tmp_path: Path) -> None:
         with pytest.raises(ResourceError, match="holds a teacher; distil it into a student"):
-            export_float32(steps / "teacher" / "network.safetensors", tmp_path / "x.onnx")
+            export(Request(str(steps / "teacher" / "network.safetensors"), tmp_path / "x.onnx"))
 
     def test_refuses_a_checkpoint_without_statistics(self, steps: Path, tmp_path: Path) -> None:
         with pytest.raises(ResourceError, match=r"does not tell mean .* network\.safetensors in"):
-            export_float32(steps / "run" / "step-0000006.safetensors", tmp_path / "x.onnx")
+            export(Request(str(steps / "run" / "step-0000006.safetensors"), tmp_path / "x.onnx"))
 
     def test_refuses_features_that_see_everything(self, tmp_path: Path) -> None:
         text = CONFIG.replace("test_convnext", "repvit_m0_9")
         trained(write_config(tmp_path, text), "schedule.epochs=1", "schedule.warmup_epochs=0")
         with pytest.raises(UsageError, match=r"features: depend on the whole image.*convnext_\*"):
-            export_float32(tmp_path / "run" / "network.safetensors", tmp_path / "x.onnx")
+            export(Request(str(tmp_path / "run" / "network.safetensors"), tmp_path / "x.onnx"))
 
 
 SMALL = (

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mobilegeo.errors import UsageError
+from mobilegeo.errors import MissingExtraError, UsageError
 from mobilegeo.geo import LatLon
 
 if TYPE_CHECKING:
@@ -109,3 +110,18 @@ def parse_lengths(text: str, option: str) -> tuple[float, ...]:
         raise UsageError(
             f"{option} {text}", "is not a list of numbers", "write metres: 60,120,240"
         ) from None
+
+
+def require_learning_wing() -> None:
+    """Makes sure that PyTorch and timm are installed.
+
+    Raises:
+        MissingExtraError: they are not; says how to get them.
+    """
+    missing = [name for name in ("torch", "timm") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            "learn",
+            f"needs {' and '.join(missing)}, not installed here",
+            "run: pip install 'mobilegeo[learn]'",
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 from typing import Annotated
@@ -10,10 +9,10 @@ from typing import Annotated
 import typer
 
 from mobilegeo.cli.check_data import check_data
-from mobilegeo.cli.common import progress_bar
+from mobilegeo.cli.common import progress_bar, require_learning_wing
 from mobilegeo.cli.learn_evaluate import evaluate
+from mobilegeo.cli.learn_export import export
 from mobilegeo.cli.simulate import simulate
-from mobilegeo.errors import MissingExtraError
 
 app = typer.Typer(
     help="Train and export encoders (needs the extra: pip install 'mobilegeo[learn]').",
@@ -38,7 +37,7 @@ def train(
 
     Example: mobilegeo learn train configs/university1652_step1.toml --set schedule.epochs=60
     """
-    _require_learning_wing()
+    require_learning_wing()
     from mobilegeo.learn.train import train as train_configured
 
     with progress_bar() as advance:
@@ -47,35 +46,11 @@ def train(
         typer.echo(made)
 
 
-@app.command()
-def export(
-    checkpoint: Annotated[Path, typer.Argument(help="A .safetensors file.", metavar="CHECKPOINT")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The .onnx file to write.")],
-) -> None:
-    """Exports a checkpoint as an encoder for `map build --encoder` and `locate`.
-
-    Example: mobilegeo learn export runs/university1652_step2/network.safetensors -o my.onnx
-    """
-    _require_learning_wing()
-    from mobilegeo.learn.export.float32 import export_float32
-
-    typer.echo(export_float32(checkpoint, out))
-
-
 app.command("check-data")(check_data)
 app.command("evaluate")(evaluate)
+app.command("export")(export)
 app.command("simulate")(simulate)
 
 
 def _to_stderr(line: str) -> None:
     typer.echo(line, err=True)
-
-
-def _require_learning_wing() -> None:
-    missing = [name for name in ("torch", "timm") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise MissingExtraError(
-            "learn",
-            f"needs {' and '.join(missing)}, not installed here",
-            "run: pip install 'mobilegeo[learn]'",
-        )

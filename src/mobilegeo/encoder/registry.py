@@ -58,11 +58,12 @@ def encoder_for(
     threads: int | None = None,
     runtime: str | None = None,
 ) -> Encoder:
-    """The encoder that made a pack.
+    """The encoder that made a pack, or one of the same origin.
 
     Args:
         pack: the map.
-        name: as in `load_encoder`; when `None`, the shipped encoder with the pack's hash.
+        name: as in `load_encoder`; when `None`, the shipped encoder with the pack's hash, or else
+            the shipped one that the pack's was derived from.
         threads: CPU threads; all cores when `None`.
         runtime: what computes it, a name in `RUNTIMES` or `auto`; `DEFAULT_RUNTIME` when `None`.
 
@@ -72,7 +73,7 @@ def encoder_for(
         MissingExtraError: the runtime is not installed.
     """
     if name is None:
-        name = next((n for n in SHIPPED if _shipped_sha256(n) == pack.encoder_sha256), None)
+        name = _shipped(pack.encoder_sha256) or _shipped(pack.spec.derived_from)
     if name is None:
         raise PackError(
             pack.path,
@@ -83,6 +84,11 @@ def encoder_for(
     encoder = load_encoder(name, threads=threads, runtime=runtime)
     pack.require(encoder)
     return encoder
+
+
+def _shipped(sha256: str | None) -> str | None:
+    """Name of the shipped encoder with a hash; None where there is none."""
+    return next((name for name in SHIPPED if _shipped_sha256(name) == sha256), None)
 
 
 def _shipped_sha256(name: str) -> str:

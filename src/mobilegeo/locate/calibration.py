@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mobilegeo.encoder.base import Encoder
+from mobilegeo.encoder.base import Encoder, origin
 from mobilegeo.encoder.registry import DEFAULT, SHIPPED
 from mobilegeo.errors import EncoderError
 
@@ -111,19 +111,20 @@ NEUTRAL = Calibration(
 def calibration_for(encoder: Encoder) -> Calibration:
     """The constants fitted with an encoder; `NEUTRAL` where there are none.
 
-    Looked for among the shipped encoders', then beside the encoder's own file.
+    Looked for among the shipped encoders', then beside the encoder's own file. Where an encoder of
+    reduced precision has none, those of the shipped one that it was made from hold: how little
+    scores change is in docs/results/precision.md.
 
     Raises:
         EncoderError: the file beside the encoder is damaged or belongs to another one.
     """
-    for name in SHIPPED:
-        found = shipped(name)
-        if found.encoder_sha256 == encoder.sha256:
-            return found
+    ours = {found.encoder_sha256: found for found in map(shipped, SHIPPED)}
+    if encoder.sha256 in ours:
+        return ours[encoder.sha256]
     path = getattr(encoder, "path", None)
     beside = None if path is None else Path(path).with_suffix(SUFFIX)
     if beside is None or not beside.is_file():
-        return NEUTRAL
+        return ours.get(origin(encoder.sha256, encoder.spec), NEUTRAL)
     found = parse(beside.read_text(encoding="utf-8"), str(beside))
     if found.encoder_sha256 != encoder.sha256:
         raise EncoderError(

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilegeo.encoder.base import Encoder, ImageSpec
+from mobilegeo.encoder.base import Encoder, ImageSpec, origin
 from mobilegeo.errors import PackError
 from mobilegeo.geo import Bounds, LatLon, LocalFrame
 from mobilegeo.maps.cells import CHUNK_CELLS, CellBox, chunk_name
@@ -92,7 +92,7 @@ class MapPack:
 
         Args:
             path: the folder.
-            encoder: the encoder it will be used with; has to be the one that made it.
+            encoder: the encoder it will be used with; see `require`.
 
         Raises:
             PackError: the pack is missing, unfinished, damaged, foreign, of a newer format, or
@@ -115,12 +115,14 @@ class MapPack:
         return pack
 
     def require(self, encoder: Encoder) -> None:
-        """Makes sure that an encoder is the one that made the pack.
+        """Makes sure that an encoder is the one that made the pack, or of the same origin.
+
+        Files of one network in several precisions have one origin, the float32 file.
 
         Raises:
             PackError: it is another.
         """
-        if encoder.sha256 != self.encoder_sha256:
+        if origin(encoder.sha256, encoder.spec) != origin(self.encoder_sha256, self.spec):
             raise PackError(
                 self.path,
                 f"was built with encoder {self.encoder_id} ({self.encoder_sha256[:12]}…), not with "

@@ -17,10 +17,10 @@ from mobilegeo.bench.turns import Timing, take_turns
 from mobilegeo.encoder import Encoder
 from mobilegeo.learn.bench.contenders import (
     EAGER,
-    ROUTES,
     Contender,
     encoder_contender,
-    family_contenders,
+    family_eager,
+    family_exported,
     peer_contender,
 )
 from mobilegeo.learn.bench.family import FAMILY
@@ -170,10 +170,11 @@ def _enter(
     total = len(members) + len(peers)
     for number, name in enumerate(members):
         progress("networks", number, total)
-        routes = ROUTES if name in names else ROUTES[:1]
-        some, missing = family_contenders(name, routes, threads, folder)
-        contenders += some
-        left_out |= missing
+        contenders.append(family_eager(name))
+        if name in names:
+            some, missing = family_exported(name, threads, folder)
+            contenders += some
+            left_out |= missing
     for number, name in enumerate(peers, len(members)):
         progress("networks", number, total)
         contenders.append(peer_contender(name, PEERS[name]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,14 +22,13 @@ from mobilegeo.learn.models.place_encoder import ModelConfig, PlaceEncoder
 EAGER = "torch"
 
 ROUTES: tuple[tuple[str, str], ...] = (
-    (EAGER, "checkpoint"),
     ("onnx", "float32"),
     ("openvino", "float32"),
     ("openvino-bf16", "float32"),
     ("onnx", "int8"),
     ("openvino", "int8"),
 )
-"""Runtime and file by which each member of the family is timed."""
+"""Runtime and file by which each member of the family is timed, beside PyTorch eager."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class Contender:
     call: Callable[[], object]
 
 
-class _EagerPeer(nn.Module):
+class _Eager(nn.Module):
     """uint8 [B, H, W, 3] to embeddings [B, D]; a second pass adds those of the mirrored image."""
 
     def __init__(self, network: nn.Module, passes: int) -> None:
@@ -78,26 +77,28 @@ def peer_contender(name: str, peer: Peer) -> Contender:
     network = peer.build()
     cost = measure(network, peer.size_px)
     whole = Complexity(cost.parameters, peer.passes * cost.multiply_adds, peer.size_px)
-    eager = _EagerPeer(network, peer.passes).eval()
-    images = noise(1, peer.size_px)
-
-    def call() -> NDArray[np.float32]:
-        with torch.inference_mode():
-            embedding: NDArray[np.float32] = eager(torch.from_numpy(images)).numpy()
-        return embedding
-
+    call = _eager_call(network, peer.size_px, peer.passes)
     title = f"{peer.paper}: {peer.title}"
     return Contender(name, title, EAGER, peer.size_px, peer.passes, whole, peer.published, call)
 
 
-def family_contenders(
-    name: str, routes: Sequence[tuple[str, str]], threads: int, folder: Path
+def family_eager(name: str) -> Contender:
+    """A member of the family as it is trained, in torch eager, float32."""
+    member = FAMILY[name]
+    network = build_embedder(member).requires_grad_(False)
+    call = _eager_call(network, member.size_px, 1)
+    cost = measure(network, member.size_px)
+    title, published = _presented(name)
+    return Contender(name, title, EAGER, member.size_px, 1, cost, published, call)
+
+
+def family_exported(
+    name: str, threads: int, folder: Path
 ) -> tuple[list[Contender], dict[str, str]]:
-    """A member of the family in several runtimes.
+    """A member of the family as it is exported, by every one of `ROUTES`.
 
     Args:
         name: in `FAMILY`.
-        routes: of `ROUTES`.
         threads: CPU threads.
         folder: for its files.
 
@@ -105,18 +106,17 @@ def family_contenders(
         The contenders, and of those that cannot run here the reason by their names.
     """
     member = FAMILY[name]
-    files = write_files(member, folder, frozenset(file for _, file in routes))
+    files = write_files(member, folder)
     cost = measure(build_embedder(member), member.size_px)
     contenders, left_out = [], {}
-    for runtime, file in routes:
+    title, published = _presented(name)
+    for runtime, file in ROUTES:
         label = f"{runtime} int8" if file == "int8" else runtime
         try:
             encoder = load_encoder(files[file], runtime=runtime, threads=threads)
         except ResourceError as error:
             left_out[f"{name} {label}"] = error.problem
             continue
-        published = MOBILEGEO if name == "tiny" else None
-        title = f"ours: {name} ({member.title})"
         contenders.append(_of_encoder(name, title, label, encoder, cost, published))
     return contenders, left_out
 
@@ -153,6 +153,22 @@ def names_of(text: str) -> tuple[str, ...]:
                 f"name {EAGER} for all, or some of {', '.join(known)}",
             )
     return tuple(dict.fromkeys(names))
+
+
+def _presented(name: str) -> tuple[str, Published | None]:
+    """Title and published accuracy of a member of the family."""
+    return f"ours: {name} ({FAMILY[name].title})", MOBILEGEO if name == "tiny" else None
+
+
+def _eager_call(network: nn.Module, size_px: int, passes: int) -> Callable[[], NDArray[np.float32]]:
+    eager, images = _Eager(network, passes).eval(), noise(1, size_px)
+
+    def call() -> NDArray[np.float32]:
+        with torch.inference_mode():
+            embedding: NDArray[np.float32] = eager(torch.from_numpy(images)).numpy()
+        return embedding
+
+    return call
 
 
 def _of_encoder(

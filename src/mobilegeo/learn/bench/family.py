@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mobilegeo.learn.export.float32 import export_float32
+from mobilegeo.learn.export.network import read_checkpoint
+from mobilegeo.learn.export.onnx import write_onnx
 from mobilegeo.learn.export.quantize import quantise
 from mobilegeo.learn.models.embedder import Embedder
 from mobilegeo.learn.models.saved import ChannelStatistics, save_network
@@ -71,21 +71,18 @@ def write_int8(model: Path, size_px: int, out: Path) -> Path:
     return quantise(model, out, list(noise(CALIBRATION_IMAGES, size_px)))
 
 
-def write_files(member: Member, folder: Path, wanted: Collection[str]) -> dict[str, Path]:
-    """A member's files by their kind: `checkpoint`, `float32`, `int8`.
+def write_files(member: Member, folder: Path) -> dict[str, Path]:
+    """A member's encoder files by their kind: `float32`, `int8`.
 
     Args:
         member: the network.
         folder: where to write.
-        wanted: kinds; what they are made from is written too.
     """
     stem = folder / member.backbone
-    files = {"checkpoint": write_checkpoint(member, stem.with_suffix(".safetensors"))}
-    if {"float32", "int8"} & set(wanted):
-        files["float32"] = export_float32(files["checkpoint"], stem.with_suffix(".onnx"))
-    if "int8" in wanted:
-        files["int8"] = write_int8(files["float32"], member.size_px, stem.with_suffix(".int8.onnx"))
-    return files
+    checkpoint = write_checkpoint(member, stem.with_suffix(".safetensors"))
+    model = write_onnx(*read_checkpoint(checkpoint), stem.with_suffix(".onnx"))
+    int8 = write_int8(model, member.size_px, stem.with_suffix(".int8.onnx"))
+    return {"float32": model, "int8": int8}
 
 
 def noise(count: int, size_px: int) -> NDArray[np.uint8]:

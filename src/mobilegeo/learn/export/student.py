@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mobilegeo.encoder.base import ImageSpec
 from mobilegeo.errors import ResourceError
+from mobilegeo.learn.export.convolve import convolve_mlps
 from mobilegeo.learn.models.embedder import Embedder, unit
 from mobilegeo.learn.models.influence import overhang_px
 from mobilegeo.learn.models.place_encoder import Standardise
@@ -31,6 +32,7 @@ class StudentEncoder(nn.Module):
     def __init__(self, embedder: Embedder, statistics: ChannelStatistics) -> None:
         super().__init__()
         self.embedder = cast("Embedder", reparameterize_model(embedder))
+        convolve_mlps(self.embedder)
         self.standardise = Standardise(len(statistics.mean))
         self.standardise.mean.copy_(statistics.mean)
         self.standardise.std.copy_(statistics.std)
