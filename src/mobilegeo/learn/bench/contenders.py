@@ -77,7 +77,7 @@ def peer_contender(name: str, peer: Peer) -> Contender:
     network = peer.build()
     cost = measure(network, peer.size_px)
     whole = Complexity(cost.parameters, peer.passes * cost.multiply_adds, peer.size_px)
-    call = _eager_call(network, peer.size_px, peer.passes)
+    call = eager_call(network, peer.size_px, peer.passes)
     title = f"{peer.paper}: {peer.title}"
     return Contender(name, title, EAGER, peer.size_px, peer.passes, whole, peer.published, call)
 
@@ -86,7 +86,7 @@ def family_eager(name: str) -> Contender:
     """A member of the family as it is trained, in torch eager, float32."""
     member = FAMILY[name]
     network = build_embedder(member).requires_grad_(False)
-    call = _eager_call(network, member.size_px, 1)
+    call = eager_call(network, member.size_px, 1)
     cost = measure(network, member.size_px)
     title, published = _presented(name)
     return Contender(name, title, EAGER, member.size_px, 1, cost, published, call)
@@ -160,7 +160,14 @@ def _presented(name: str) -> tuple[str, Published | None]:
     return f"ours: {name} ({FAMILY[name].title})", MOBILEGEO if name == "tiny" else None
 
 
-def _eager_call(network: nn.Module, size_px: int, passes: int) -> Callable[[], NDArray[np.float32]]:
+def eager_call(network: nn.Module, size_px: int, passes: int) -> Callable[[], NDArray[np.float32]]:
+    """A call that embeds one image of noise in torch eager, from uint8 pixels.
+
+    Args:
+        network: images [B, 3, H, W] to vectors [B, D].
+        size_px: side of the square image.
+        passes: 2 adds the vector of the mirrored image.
+    """
     eager, images = _Eager(network, passes).eval(), noise(1, size_px)
 
     def call() -> NDArray[np.float32]:
