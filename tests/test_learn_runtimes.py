@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -176,3 +177,13 @@ def test_computations_that_cannot_be_meant() -> None:
 def test_info_of_a_checkpoint(checkpoint) -> None:
     (facts,) = call("encoders", "info", checkpoint, "--runtime", "torch", "--json").records
     assert (facts["runtime"], facts["size_px"]) == ("torch", 64)
+
+
+def test_threads_share_an_encoder_and_read_only_images_are_taken(checkpoint) -> None:
+    encoder = load_encoder(checkpoint, runtime="torch")
+    images = noise(6, 64)
+    images.flags.writeable = False
+    alone = [encoder.embed(image[None]) for image in images]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(encoder.embed, [image[None] for image in images]))
+    np.testing.assert_allclose(np.concatenate(together), np.concatenate(alone), atol=1e-5)

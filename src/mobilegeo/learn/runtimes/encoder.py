@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from pathlib import Path
 from typing import Protocol
 
@@ -34,7 +35,8 @@ class EncoderModule(Protocol):
 class TorchEncoder:
     """An encoder run by PyTorch; pixels are normalised on the device.
 
-    Not for several threads at once. CPU threads are PyTorch's own setting, one for the process.
+    Thread-safe: calls wait for each other, since a CUDA graph has one place for its results. CPU
+    threads are PyTorch's own setting, one for the process.
 
     Args:
         module: an `EncoderModule`; it is moved to the device and its weights to the precision.
@@ -63,6 +65,7 @@ class TorchEncoder:
             torch.set_num_threads(threads)
         self._spec, self._sha256, self.runtime = spec, sha256, runtime
         self._computation = computation
+        self._lock = threading.Lock()
         network: EncoderModule = computation.place(module)  # type: ignore[assignment]
         pixels = _Pixels(spec).to(computation.device)
         self._embed = computation.prepare(lambda images: network(pixels(images))[0])
@@ -109,28 +112,35 @@ class TorchEncoder:
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embeddings, float32 [B, D], L2-normalised, of uint8 [B, H, W, 3] RGB images."""
-        return _array(self._call(self._embed, images))
+        return self._run(self._embed, images)
 
     def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Dense descriptors, float32 [B, h, w, C], of uint8 [B, H, W, 3] RGB images."""
-        return _array(self._call(self._features, images).permute(0, 2, 3, 1))
+        features = self._run(self._features, images)
+        return np.ascontiguousarray(features.transpose(0, 2, 3, 1))
 
     def encode(self, images: NDArray[np.uint8]) -> Encoded:
         """Both outputs from one pass over uint8 [B, H, W, 3] RGB images."""
-        joined = _array(self._call(self._both, images))
+        joined = self._run(self._both, images)
         dim, stride = self._spec.embedding_dim, self._spec.feature_stride_px
         rows, columns = (side // stride for side in images.shape[1:3])
         shape = (len(images), self._spec.feature_dim, rows, columns)
         features = joined[:, dim:].reshape(shape).transpose(0, 2, 3, 1)
         return Encoded(np.ascontiguousarray(joined[:, :dim]), np.ascontiguousarray(features))
 
-    def _call(self, function: Function, images: NDArray[np.uint8]) -> Tensor:
+    def _run(self, function: Function, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """A function's result for images, as an array of its own."""
         require_images(images, self._spec)
-        given = torch.from_numpy(np.ascontiguousarray(images)).to(self._computation.device)
+        given = torch.from_numpy(np.require(images, requirements=["C", "W"]))
+        with self._lock:
+            result = self._call(function, given.to(self._computation.device))
+            return np.array(result.float().cpu().numpy(), dtype=np.float32, order="C")
+
+    def _call(self, function: Function, images: Tensor) -> Tensor:
         if not self._computation.compiled:
-            return function(given)
+            return function(images)
         try:
-            return function(given)
+            return function(images)
         except Exception as error:  # of the compiler; its classes are private to torch
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise EncoderError(
@@ -158,8 +168,3 @@ class _Pixels(nn.Module):
 def _joined(embedding: Tensor, features: Tensor) -> Tensor:
     """Both outputs as rows, float32 [B, D + C · h · w]."""
     return torch.cat([embedding.float(), features.float().flatten(1)], dim=1)
-
-
-def _array(tensor: Tensor) -> NDArray[np.float32]:
-    """A copy in the memory of the host."""
-    return np.array(tensor.float().cpu().numpy(), dtype=np.float32, order="C")
