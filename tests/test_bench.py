@@ -272,7 +272,7 @@ def test_a_generated_world_in_a_table() -> None:
             2,
             "--against sample4go: is not known; name torch for all, or",
         ),
-        (["--against", "tiny,"], 2, "--against '': is not known"),
+        (["--against", "tiny,"], 2, "--against tiny,: is not known"),
         (["--encoder", "nonsense"], 3, "nonsense: is neither a shipped encoder"),
         (["--map", "absent.pack", "--photo", "a.jpg"], 3, "absent.pack"),
     ],

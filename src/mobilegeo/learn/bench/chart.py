@@ -10,7 +10,7 @@ from pathlib import Path
 from mobilegeo.learn.bench.canvas import Canvas, PngCanvas, SvgCanvas, text_width_px
 from mobilegeo.learn.bench.comparison import Comparison, Row
 from mobilegeo.learn.bench.peers import BENCHMARK, PEERS
-from mobilegeo.learn.bench.placement import Box, Circle, Label, place_labels
+from mobilegeo.learn.bench.placement import Box, Circle, Label, nearest, place_labels
 from mobilegeo.learn.evaluation.drawing import FAINT, INK, Colour
 from mobilegeo.output.atomic import make_folder
 
@@ -221,8 +221,7 @@ def _draw_labels(
 
 def _draw_leader(canvas: Canvas, circle: Circle, box: Box) -> None:
     """A line from a bubble to its label, where they are not next to each other."""
-    x = min(max(circle.x, box.left), box.right)
-    y = min(max(circle.y, box.top), box.bottom)
+    x, y = nearest(circle, box)
     distance = math.hypot(x - circle.x, y - circle.y)
     if distance > circle.radius + 8:
         share = circle.radius / distance

@@ -148,7 +148,7 @@ def names_of(text: str) -> tuple[str, ...]:
             names.append(word)
         else:
             raise UsageError(
-                f"--against {word or text!r}",
+                f"--against {word or text}",
                 "is not known",
                 f"name {EAGER} for all, or some of {', '.join(known)}",
             )

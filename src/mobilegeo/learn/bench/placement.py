@@ -69,6 +69,7 @@ class Label:
 
 # Beside, above and below the bubble, then further and further away.
 _SIDES = ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1))
+_STEPS = 16
 _DISTANCES = (0.0, 12.0, 26.0, 42.0, 60.0, 80.0, 105.0, 135.0)
 
 
@@ -94,6 +95,7 @@ def place_labels(labels: Sequence[Label], taken: Sequence[Box], inside: Box) -> 
                 if box.within(inside)
                 and not any(box.meets(other) for other in occupied)
                 and not any(circle.meets(box) for circle in circles)
+                and not any(_crosses(label.circle, box, other) for other in occupied)
             ),
             None,
         )
@@ -101,6 +103,22 @@ def place_labels(labels: Sequence[Label], taken: Sequence[Box], inside: Box) -> 
             occupied.append(place)
         places.append(place)
     return places
+
+
+def nearest(circle: Circle, box: Box) -> tuple[float, float]:
+    """The point of a box that is nearest to a circle's centre, where its leader ends."""
+    x = min(max(circle.x, box.left), box.right)
+    return x, min(max(circle.y, box.top), box.bottom)
+
+
+def _crosses(circle: Circle, box: Box, other: Box) -> bool:
+    """Whether the line from a circle's centre to its label runs through another rectangle."""
+    x, y = nearest(circle, box)
+    steps = [number / _STEPS for number in range(_STEPS)]
+    points = ((circle.x + s * (x - circle.x), circle.y + s * (y - circle.y)) for s in steps)
+    return any(
+        other.left <= px <= other.right and other.top <= py <= other.bottom for px, py in points
+    )
 
 
 def _candidates(label: Label) -> list[Box]:
