@@ -107,7 +107,7 @@ def test_every_runtime_computes_nearly_the_same(
 
 
 def test_runtimes_agree_on_int8(derived: dict[str, Path], tiles: list[NDArray[np.uint8]]) -> None:
-    """Pairs of products would overflow 16 bits on processors without VNNI with 8-bit weights."""
+    """With 8-bit weights they would not: products overflow on processors without VNNI."""
     pytest.importorskip("openvino")
     exact = onnxruntime.SessionOptions()
     exact.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -120,7 +120,9 @@ def test_runtimes_agree_on_int8(derived: dict[str, Path], tiles: list[NDArray[np
 
     for runtime in ("onnx", "openvino"):
         integer = load_encoder(derived["int8"], threads=1, runtime=runtime)
-        assert compare(unfused, integer.encode, tiles).features_min > 0.995
+        parity = compare(unfused, integer.encode, tiles)
+        assert parity.features_min > 0.95
+        assert parity.features_median > 0.99
 
 
 def test_files_are_smaller_and_say_what_they_are(derived: dict[str, Path]) -> None:
@@ -135,7 +137,7 @@ def test_files_are_smaller_and_say_what_they_are(derived: dict[str, Path]) -> No
             "derived_from": base.sha256,
         }
         assert made.spec == replace(base.spec, **changed)
-        assert b".py" not in derived[precision].read_bytes()
+        assert b"site-packages" not in derived[precision].read_bytes()
 
 
 def test_int8_leaves_depthwise_convolutions_and_the_rest_alone(derived: dict[str, Path]) -> None:
@@ -333,7 +335,9 @@ def test_recall_is_one_for_an_encoder_that_knows_the_place(imagery: Path) -> Non
 
     class Blind(Oracle):
         def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-            return -super().embed(images)
+            vectors = super().embed(images)
+            vectors[1::2] *= -1
+            return vectors
 
     knows, misses = recall_on_pairs((Oracle(), Blind()), views, 8, lambda *_: None)
     assert knows.all()

@@ -39,7 +39,7 @@ def halve(model: Path, out: Path) -> Path:
         values = numpy_helper.to_array(tensor)
         if values.dtype != np.float32 or values.size < LEAST_NUMBERS:
             continue
-        if float(np.abs(values).max()) > np.finfo(np.float16).max:
+        if float(np.abs(values).max()) > float(np.finfo(np.float16).max):
             raise EncoderError(
                 model, f"has a weight beyond float16 in {tensor.name}", "keep it in float32"
             )

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from mobilegeo.encoder.base import METADATA_KEY, ImageSpec
+from mobilegeo.learn.export.gelu import reorder_gelu
 
 OPSET = 18
 MULTIPLE_PX = 32
@@ -40,6 +41,7 @@ def write_onnx(model: nn.Module, spec: ImageSpec, out: Path) -> Path:
     )
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
+    reorder_gelu(program.model_proto.graph)
     return save_encoder(program.model_proto, spec, out)
 
 

@@ -32,8 +32,8 @@ def quantise(model: Path, out: Path, images: Sequence[NDArray[np.uint8]]) -> Pat
     """Writes an int8 encoder made from a float32 one; atomic.
 
     QDQ form, as all runtimes read it: inputs of products uint8 a tensor, weights int8 a channel,
-    ranges from the smallest to the largest value that the images give; results stay float32, which
-    keeps residual sums exact. Weights use 7 of their 8 bits:
+    ranges from the smallest to the largest value that the images give. Results stay float32, and so
+    does what residual sums, the test for black and the outputs read. Weights use 7 of their 8 bits:
     processors without VNNI add pairs of uint8 × int8 products in 16 bits, which two products of
     255 × 127 overflow and two of 255 × 64 do not, so that the file gives the same everywhere.
 
@@ -65,7 +65,9 @@ def quantise(model: Path, out: Path, images: Sequence[NDArray[np.uint8]]) -> Pat
             calibrate_method=CalibrationMethod.MinMax,
             extra_options={"OpTypesToExcludeOutputQuantization": list(QUANTISED)},
         )
-        return save_encoder(onnx.load(quantised), spec, out)
+        proto = onnx.load(quantised)
+        _keep_float_elsewhere(proto.graph)
+        return save_encoder(proto, spec, out)
 
 
 def _depthwise(graph: onnx.GraphProto) -> list[str]:
@@ -74,6 +76,25 @@ def _depthwise(graph: onnx.GraphProto) -> list[str]:
     return [
         node.name for node in graph.node if node.op_type == "Conv" and shapes[node.input[1]][1] == 1
     ]
+
+
+def _keep_float_elsewhere(graph: onnx.GraphProto) -> None:
+    """Gives all nodes but the quantised products the tensors as they were before rounding.
+
+    The quantiser hands a rounded tensor to every node that reads it.
+    """
+    made_by = {output: node for node in graph.node for output in node.output}
+    before = {
+        node.output[0]: made_by[node.input[0]].input[0]
+        for node in graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] in made_by
+    }
+    weights = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    for node in graph.node:
+        rounded = node.op_type in QUANTISED and node.input[1] in weights
+        if not rounded and node.op_type != "DequantizeLinear":
+            for place, name in enumerate(node.input):
+                node.input[place] = before.get(name, name)
 
 
 class _Images(CalibrationDataReader):  # type: ignore[misc]
