@@ -212,7 +212,7 @@ def main() -> None:
     print(f"{name or options.device}, torch {torch.__version__}\n")
     for precision, rate in rates.items():
         print(
-            f"{precision}: {rate.multiply_adds_per_s / 1e12:.2f} T multiply-adds/s in a product of "
+            f"{precision}: {rate.multiply_adds_per_s / 1e9:.0f} G multiply-adds/s in a product of "
             f"{setting.matrix_side}², {rate.bytes_per_s / 1e9:.0f} GB/s in a copy"
         )
     print(f"\n{table(rows)}")

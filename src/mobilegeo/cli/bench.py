@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mobilegeo.learn.bench.comparison import Comparison
 
 
-_FILE_COLUMNS = 132
+_FILE_COLUMNS = 150
 """Of a table that is written to a file, so that it is not squeezed."""
 
 
@@ -245,6 +245,7 @@ def _comparison_table(comparison: Comparison) -> Table:
 
     columns = ("network", "runtime", "p50 ms", "p95 ms", "calls", "times faster")
     table = Table(*columns, "multiply-adds, G", "parameters, M", "published", box=None)
+    table.columns[0].no_wrap = True
     for row in comparison.rows:
         it, time = row.contender, row.timing.time
         cost = it.complexity
