@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli_kit import call, small_world
-from mobilegeo.bench.energy import EnergyMeter, open_meter
-from mobilegeo.bench.machine import cpu_name, peak_memory, reset_peak
+from mobilegeo.bench.energy import EnergyMeter
+from mobilegeo.bench.machine import calm_threads, cpu_name, peak_memory, reset_peak
 from mobilegeo.bench.network import measure_networks
 from mobilegeo.bench.pipeline import STAGES, measure_pipeline
+from mobilegeo.bench.rapl import open_rapl
 from mobilegeo.bench.run import Plan
 from mobilegeo.bench.spread import Spread
 from mobilegeo.encoder import load_encoder
@@ -125,7 +128,8 @@ def test_energy_of_packages_is_summed_and_counters_wrap(tmp_path) -> None:
     first = rapl(tmp_path, "intel-rapl:0", "100")
     rapl(tmp_path, "intel-rapl:0:0", "1")
     second = rapl(tmp_path, "intel-rapl:1", "990")
-    meter = open_meter(tmp_path)
+    meter = EnergyMeter(open_rapl(tmp_path).counters)
+    assert meter.names == ("RAPL intel-rapl:0", "RAPL intel-rapl:1")
     before = meter.read()
     first.write_text("150")
     second.write_text("20")
@@ -135,11 +139,11 @@ def test_energy_of_packages_is_summed_and_counters_wrap(tmp_path) -> None:
 
 
 def test_energy_that_is_not_reported_says_why(tmp_path) -> None:
-    assert open_meter(tmp_path / "absent").note.startswith("no RAPL counter")
+    assert open_rapl(tmp_path / "absent").note.startswith("no RAPL counter")
     rapl(tmp_path, "intel-rapl:0", "not a number")
-    meter = open_meter(tmp_path)
-    assert meter.counters == ()
-    assert "cannot be read" in meter.note
+    source = open_rapl(tmp_path)
+    assert source.counters == ()
+    assert "cannot be read" in source.note
 
 
 def test_energy_reaches_the_result(tmp_path) -> None:
@@ -155,11 +159,30 @@ def test_energy_reaches_the_result(tmp_path) -> None:
         [Drawing(clock, [1.0] * 4)],
         [Path("a.jpg")],
         2,
-        open_meter(tmp_path),
+        EnergyMeter(open_rapl(tmp_path).counters),
         clock=clock,
         progress=silent,
     )
     assert times.joules_per_photo == pytest.approx(3)
+
+
+def test_threads_are_calmed_unless_the_user_said_otherwise(monkeypatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    calm_threads()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    os.environ["OMP_WAIT_POLICY"] = "ACTIVE"
+    calm_threads()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+def test_several_runtimes_in_one_run(world) -> None:
+    pytest.importorskip("openvino")
+    own = ("--map", world.pack, "--photo", world.photos[0])
+    runtimes = ("--runtime", "onnx", "--runtime", "openvino")
+    (record,) = call("bench", *own, *runtimes, "--photos", "1", "--json").records
+    assert [each["runtime"] for each in record["encoders"]] == ["onnx", "openvino"]
+    assert len({each["model_id"] for each in record["encoders"]}) == 1
 
 
 def test_cpu_name_is_read(tmp_path) -> None:
@@ -212,11 +235,11 @@ def test_a_real_run_on_ones_own_map(world) -> None:
     (record,) = outcome.records
     assert list(record) == [
         "cpu", "cores", "threads", "photo_px", "peak_memory_mb", "peak_memory_note",
-        "energy_note", "encoders",
+        "energy_sources", "energy_note", "encoders",
     ]  # fmt: skip
     (result,) = record["encoders"]
     assert list(result) == [
-        "encoder", "model_id", "tiles", "photos", "fixes", "stages_ms", "photos_per_s",
+        "encoder", "runtime", "model_id", "tiles", "photos", "fixes", "stages_ms", "photos_per_s",
         "energy_j_per_photo", "network",
     ]  # fmt: skip
     assert (record["photo_px"], result["photos"]) == (None, 3)
@@ -242,6 +265,14 @@ def test_a_generated_world_in_a_table() -> None:
     [
         (["--size", "big"], 2, "--size big: is not a size; write WIDTHxHEIGHT"),
         (["--photo", "a.jpg"], 2, "--photo: is given without --map"),
+        (["--runtime", "warp"], 3, "runtime warp: is not known"),
+        (["--chart", "here"], 2, "--chart: is given without --against; add --against torch"),
+        (
+            ["--against", "sample4go"],
+            2,
+            "--against sample4go: is not known; name torch for all, or",
+        ),
+        (["--against", "tiny,"], 2, "--against tiny,: is not known"),
         (["--encoder", "nonsense"], 3, "nonsense: is neither a shipped encoder"),
         (["--map", "absent.pack", "--photo", "a.jpg"], 3, "absent.pack"),
     ],
@@ -251,6 +282,17 @@ def test_complaints(arguments, code, complaint) -> None:
     assert outcome.code == code
     assert complaint in outcome.err
     assert json.dumps(outcome.out) == '""'
+
+
+def test_against_without_torch_names_the_extra(monkeypatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "torch" else find(name)
+    )
+    outcome = call("bench", "--against", "torch")
+    assert outcome.code == 3
+    assert "--against: builds networks in PyTorch, which is not installed" in outcome.err
+    assert "pip install 'mobilegeo[learn]'" in outcome.err
 
 
 def test_a_photo_that_is_missing_ends_the_run(world) -> None:

@@ -1,44 +1,38 @@
-"""Energy of the processor packages, where Linux reports it (RAPL, /sys/class/powercap)."""
+"""Energy of the machine, where it is reported: RAPL, NVML, or tegrastats on a Jetson."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
-POWERCAP = Path("/sys/class/powercap")
-
-
-@dataclass(frozen=True, slots=True)
-class Counter:
-    """One package's energy counter, which starts again from zero past its range.
-
-    Attributes:
-        file: holds microjoules.
-        range_uj: the largest value.
-    """
-
-    file: Path
-    range_uj: int
-
-    def read(self) -> int:
-        """Microjoules now."""
-        return int(self.file.read_text(encoding="ascii"))
+from mobilegeo.bench.counters import Counter
+from mobilegeo.bench.nvml import open_nvml
+from mobilegeo.bench.rapl import POWERCAP, open_rapl
+from mobilegeo.bench.tegrastats import open_tegrastats
 
 
 @dataclass(frozen=True, slots=True)
 class EnergyMeter:
-    """All packages of the machine; what other programs draw counts too.
+    """All counters of the machine; what other programs draw counts too. Close it after use.
 
     Attributes:
-        counters: one a package; none where energy is not reported.
+        counters: of different parts; none where energy is not reported.
         note: why not; empty where it is.
     """
 
     counters: tuple[Counter, ...]
     note: str = ""
+    _open: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is counted."""
+        return tuple(counter.name for counter in self.counters)
 
     def read(self) -> tuple[int, ...]:
-        """Microjoules of every package now."""
+        """Microjoules of every counter now."""
         return tuple(counter.read() for counter in self.counters)
 
     def joules(self, before: tuple[int, ...], after: tuple[int, ...]) -> float:
@@ -46,22 +40,23 @@ class EnergyMeter:
         spans = zip(self.counters, before, after, strict=True)
         return sum((b - a) % (counter.range_uj + 1) for counter, a, b in spans) / 1e6
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
+
 
 def open_meter(root: Path = POWERCAP) -> EnergyMeter:
-    """The machine's meter, or one without counters that says why."""
-    # A package is `intel-rapl:0`, its parts, which it includes, `intel-rapl:0:1`.
-    zones = [zone for zone in sorted(root.glob("*-rapl:*")) if zone.name.count(":") == 1]
-    if not zones:
-        return EnergyMeter((), f"no RAPL counter under {root}")
-    try:
-        counters = tuple(_counter(zone) for zone in zones)
-    except (OSError, ValueError) as error:
-        return EnergyMeter((), f"RAPL cannot be read ({error})")
-    return EnergyMeter(counters)
+    """The machine's meter, or one without counters that says why.
 
-
-def _counter(zone: Path) -> Counter:
-    range_uj = int((zone / "max_energy_range_uj").read_text(encoding="ascii"))
-    counter = Counter(zone / "energy_uj", range_uj)
-    counter.read()  # by default only root may
-    return counter
+    Args:
+        root: where Linux keeps RAPL's counters.
+    """
+    sources = [open_rapl(root), open_nvml(), open_tegrastats()]
+    counters = tuple(counter for source in sources for counter in source.counters)
+    closing = ExitStack()
+    for source in sources:
+        closing.callback(source.close)
+    note = "" if counters else "; ".join(source.note for source in sources)
+    return EnergyMeter(counters, note, closing)

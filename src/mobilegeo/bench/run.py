@@ -29,6 +29,7 @@ class Plan:
 
     Attributes:
         encoders: names or files; the default or the pack's when empty.
+        runtimes: in which each encoder is measured; the default one when empty.
         photos: how many each encoder locates.
         photo_px: width and height of generated photos; `PHOTO_PX` when `None`.
         map_pack: the user's map; a generated world when `None`.
@@ -37,6 +38,7 @@ class Plan:
     """
 
     encoders: tuple[str, ...] = ()
+    runtimes: tuple[str, ...] = ()
     photos: int = PHOTOS
     photo_px: tuple[int, int] | None = None
     map_pack: Path | None = None
@@ -74,6 +76,7 @@ class EncoderResult:
 
     Attributes:
         name: as it was named.
+        runtime: what computes it.
         model_id: of its weights.
         tiles: in its map.
         pipeline: from photo to fix.
@@ -81,6 +84,7 @@ class EncoderResult:
     """
 
     name: str
+    runtime: str
     model_id: str
     tiles: int
     pipeline: PipelineTimes
@@ -92,6 +96,7 @@ class EncoderResult:
         joules = times.joules_per_photo
         return {
             "encoder": self.name,
+            "runtime": self.runtime,
             "model_id": self.model_id,
             "tiles": self.tiles,
             "photos": times.photos,
@@ -114,6 +119,7 @@ class BenchResult:
         photo_px: width and height of the generated photos; `None` for the user's.
         encoders: one result each.
         memory: the most that was resident while locating, all encoders loaded.
+        energy_sources: what counted energy.
         energy_note: why energy is not reported; empty where it is.
     """
 
@@ -123,6 +129,7 @@ class BenchResult:
     photo_px: tuple[int, int] | None
     encoders: tuple[EncoderResult, ...]
     memory: PeakMemory
+    energy_sources: tuple[str, ...]
     energy_note: str
 
     def to_record(self) -> dict[str, Any]:
@@ -135,6 +142,7 @@ class BenchResult:
             "photo_px": None if self.photo_px is None else list(self.photo_px),
             "peak_memory_mb": None if peak is None else round(peak, 1),
             "peak_memory_note": self.memory.note,
+            "energy_sources": list(self.energy_sources),
             "energy_note": self.energy_note,
             "encoders": [result.to_record() for result in self.encoders],
         }
@@ -152,29 +160,48 @@ def run_bench(plan: Plan, progress: Callable[[str, int, int], None]) -> BenchRes
         EncoderError: there is no such encoder.
         PhotoError: a photo cannot be read.
     """
-    meter = open_meter()
-    with TemporaryDirectory(prefix="mobilegeo-bench-", ignore_cleanup_errors=True) as folder:
+    with (
+        open_meter() as meter,
+        TemporaryDirectory(prefix="mobilegeo-bench-", ignore_cleanup_errors=True) as folder,
+    ):
         lanes, files, photo_px = _scenery(plan, Path(folder), progress)
         pipelines, memory = _locate(lanes, files, plan.photos, meter, progress)
         networks = measure_networks([lane.encoder for lane in lanes], progress=progress)
         results = tuple(
             EncoderResult(
-                lane.name, lane.encoder.spec.model_id, len(lane.pack.vectors), times, tuple(network)
+                lane.name,
+                lane.encoder.runtime,
+                lane.encoder.spec.model_id,
+                len(lane.pack.vectors),
+                times,
+                tuple(network),
             )
             for lane, times, network in zip(lanes, pipelines, networks, strict=True)
         )
-    threads = cores() if plan.threads is None else plan.threads
-    return BenchResult(cpu_name(), cores(), threads, photo_px, results, memory, meter.note)
+    return BenchResult(
+        cpu_name(),
+        cores(),
+        plan.threads or cores(),
+        photo_px,
+        results,
+        memory,
+        meter.names,
+        meter.note,
+    )
 
 
 def _scenery(
     plan: Plan, folder: Path, progress: Callable[[str, int, int], None]
 ) -> tuple[list[Lane], Sequence[Path], tuple[int, int] | None]:
     """Lanes, photos, and the photos' size if they are generated."""
+    runtimes = plan.runtimes or (None,)
     if plan.map_pack is not None:
-        return own_lanes(plan.map_pack, plan.encoders, plan.threads), plan.files, None
+        lanes = own_lanes(plan.map_pack, plan.encoders, runtimes, plan.threads)
+        return lanes, plan.files, None
     photo_px = plan.photo_px or PHOTO_PX
-    lanes, files = generated_lanes(folder, plan.encoders, plan.threads, photo_px, progress)
+    lanes, files = generated_lanes(
+        folder, plan.encoders, runtimes, plan.threads, photo_px, progress
+    )
     return lanes, files, photo_px
 
 

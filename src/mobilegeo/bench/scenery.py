@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from mobilegeo.encoder import Encoder, load_encoder
@@ -25,7 +26,7 @@ class Lane:
 
     Attributes:
         name: the encoder as it was named.
-        encoder: the network.
+        encoder: the network, in one runtime.
         pack: made by it.
     """
 
@@ -34,12 +35,15 @@ class Lane:
     pack: MapPack
 
 
-def own_lanes(path: Path, names: Sequence[str], threads: int | None) -> list[Lane]:
+def own_lanes(
+    path: Path, names: Sequence[str], runtimes: Sequence[str | None], threads: int | None
+) -> list[Lane]:
     """Lanes on a pack of the user's.
 
     Args:
         path: of the pack.
         names: encoders; the one that made the pack when empty.
+        runtimes: of each encoder; the default one is `None`.
         threads: CPU threads; all cores when `None`.
 
     Raises:
@@ -47,14 +51,21 @@ def own_lanes(path: Path, names: Sequence[str], threads: int | None) -> list[Lan
         EncoderError: there is no such encoder.
     """
     pack = MapPack.open(path)
-    if not names:
-        return [Lane(pack.encoder_id, encoder_for(pack, threads=threads), pack)]
-    return [Lane(name, encoder_for(pack, name, threads=threads), pack) for name in names]
+    asked: Sequence[str | None] = names or [None]
+    return [
+        Lane(
+            name or pack.encoder_id,
+            encoder_for(pack, name, threads=threads, runtime=runtime),
+            pack,
+        )
+        for name, runtime in product(asked, runtimes)
+    ]
 
 
 def generated_lanes(
     folder: Path,
     names: Sequence[str],
+    runtimes: Sequence[str | None],
     threads: int | None,
     photo_px: tuple[int, int],
     progress: Callable[[str, int, int], None],
@@ -64,6 +75,7 @@ def generated_lanes(
     Args:
         folder: for map, photos and packs.
         names: encoders; the default one when empty.
+        runtimes: of each encoder, which share its map; the default one is `None`.
         threads: CPU threads; all cores when `None`.
         photo_px: width and height of the photos.
         progress: called with a stage's name, steps done and steps in all.
@@ -75,13 +87,17 @@ def generated_lanes(
         EncoderError: there is no such encoder.
     """
     names = names or [DEFAULT]
-    encoders = [load_encoder(name, threads=threads) for name in names]
+    encoders = [
+        [load_encoder(name, threads=threads, runtime=runtime) for runtime in runtimes]
+        for name in names
+    ]
     progress("world", 0, 1)
     world = write_demo(folder, SEED, WORLD_PHOTOS, WORLD_M, photo_px)
     progress("world", 1, 1)
     lanes = []
-    for number, (name, encoder) in enumerate(zip(names, encoders, strict=True)):
+    for number, (name, group) in enumerate(zip(names, encoders, strict=True)):
         out = folder / f"{number}.pack"
-        pack = build_pack(open_map([world.map_tif]), out, encoder, stride=STRIDE, progress=progress)
-        lanes.append(Lane(name, encoder, pack))
+        source = open_map([world.map_tif])
+        pack = build_pack(source, out, group[0], stride=STRIDE, progress=progress)
+        lanes += [Lane(name, encoder, pack) for encoder in group]
     return lanes, world.photos

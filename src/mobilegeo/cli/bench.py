@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -10,12 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mobilegeo.cli.common import progress_bar
-from mobilegeo.errors import UsageError
+from mobilegeo.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mobilegeo.bench import BenchResult
+    from mobilegeo.bench import BenchResult, Plan
+    from mobilegeo.bench.run import EncoderResult
+    from mobilegeo.cli.common import Advance
+    from mobilegeo.learn.bench.comparison import Comparison
+
+
+_FILE_COLUMNS = 150
+"""Of a table that is written to a file, so that it is not squeezed."""
 
 
 def bench(
@@ -24,6 +32,31 @@ def bench(
         typer.Option(
             help="A shipped encoder or an exported .onnx file; several are measured in one run.",
             metavar="NAME",
+        ),
+    ] = None,
+    runtime: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What computes each encoder, as in `locate`; several are measured in one run.",
+            metavar="NAME",
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="Time other papers' networks and our own family beside the encoders: torch for "
+            "all of them, or names such as sample4geo,fsra (needs mobilegeo[learn]).",
+            metavar="NAME,...",
+        ),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=0, help="How long --against measures, after its warm-up.")
+    ] = 60.0,
+    chart: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw what --against measured into this folder: speed.png, speed.svg.",
+            metavar="DIR",
         ),
     ] = None,
     photos: Annotated[int, typer.Option(min=1, help="How many each encoder locates.")] = 20,
@@ -50,11 +83,18 @@ def bench(
 
     Example: mobilegeo bench --photos 40
     """
+    from mobilegeo.bench.machine import calm_threads
+
+    calm_threads()
     from mobilegeo.bench import Plan, run_bench
     from mobilegeo.locate.batch import photo_files
 
+    names = _require_learning(against) if against is not None else ()
+    if chart is not None and against is None:
+        raise UsageError("--chart", "is given without --against", "add --against torch")
     plan = Plan(
         encoders=tuple(encoder or ()),
+        runtimes=tuple(runtime or ()),
         photos=photos,
         photo_px=None if size is None else _size_px(size),
         map_pack=map_pack,
@@ -63,10 +103,57 @@ def bench(
     )
     with progress_bar() as progress:
         result = run_bench(plan, progress)
+        comparison = _compare(names, plan, result, seconds, progress) if names else None
     if as_json:
-        typer.echo(json.dumps(result.to_record()))
+        beside = {} if comparison is None else {"against": comparison.to_record()}
+        typer.echo(json.dumps(result.to_record() | beside))
     else:
         _print(result)
+        if comparison is not None:
+            _print_comparison(comparison)
+    if chart is not None and comparison is not None:
+        from mobilegeo.learn.bench.chart import write_chart
+
+        machine = f"{result.cpu}, {result.cores} cores, {result.threads} threads"
+        for file in write_chart(comparison, machine, chart):
+            typer.echo(file, err=True)
+
+
+def _require_learning(against: str) -> tuple[str, ...]:
+    """What `--against` names, once it is sure that the learning wing is there."""
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("timm") is None:
+        raise MissingExtraError(
+            "--against",
+            "builds networks in PyTorch, which is not installed with timm",
+            "run pip install 'mobilegeo[learn]'",
+        )
+    from mobilegeo.learn.bench.contenders import names_of
+
+    return names_of(against)
+
+
+def _compare(
+    names: tuple[str, ...], plan: Plan, result: BenchResult, seconds: float, progress: Advance
+) -> Comparison:
+    from mobilegeo.bench.energy import open_meter
+    from mobilegeo.encoder import load_encoder
+    from mobilegeo.encoder.registry import DEFAULT
+    from mobilegeo.learn.bench.comparison import compare
+
+    encoders = [
+        (name, load_encoder(name, threads=result.threads, runtime=runtime))
+        for name in plan.encoders or (DEFAULT,)
+        for runtime in plan.runtimes or (None,)
+    ]
+    with open_meter() as meter:
+        return compare(
+            names,
+            encoders,
+            threads=result.threads,
+            seconds=seconds,
+            meter=meter,
+            progress=progress,
+        )
 
 
 def _size_px(text: str) -> tuple[int, int]:
@@ -97,7 +184,7 @@ def _pipeline_table(result: BenchResult) -> Table:
 
     from mobilegeo.bench.pipeline import STAGES
 
-    table = Table("", *(each.name for each in result.encoders), box=None)
+    table = Table("", *(_title(each) for each in result.encoders), box=None)
     for stage in STAGES:
         spreads = (each.pipeline.stages[stage] for each in result.encoders)
         table.add_row(stage, *(f"{s.p50_ms:.1f} / {s.p95_ms:.1f}" for s in spreads))
@@ -110,6 +197,10 @@ def _pipeline_table(result: BenchResult) -> Table:
     return table
 
 
+def _title(result: EncoderResult) -> str:
+    return f"{result.name} {result.runtime}"
+
+
 def _network_table(result: BenchResult) -> Table:
     from rich.table import Table
 
@@ -117,7 +208,7 @@ def _network_table(result: BenchResult) -> Table:
     for each in result.encoders:
         for latency in each.network:
             table.add_row(
-                each.name,
+                _title(each),
                 latency.output,
                 f"{latency.batch}",
                 f"{latency.size_px}",
@@ -125,4 +216,48 @@ def _network_table(result: BenchResult) -> Table:
                 f"{latency.time.p95_ms:.1f} ms",
                 f"{latency.images_per_s:.1f}",
             )
+    return table
+
+
+def _print_comparison(comparison: Comparison) -> None:
+    from rich.console import Console
+
+    from mobilegeo.learn.bench.comparison import BASELINE, WEIGHTS
+    from mobilegeo.learn.bench.peers import BENCHMARK
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_FILE_COLUMNS)
+    console.print(f"\nOne image from pixels to embedding, {comparison.threads} threads, in turns")
+    console.print(_comparison_table(comparison))
+    console.print(f"times faster: than {' in '.join(BASELINE)}, by medians", soft_wrap=True)
+    console.print(f"published: {BENCHMARK}; not measured here", soft_wrap=True)
+    console.print(f"weights: {WEIGHTS}", soft_wrap=True)
+    for name, reason in comparison.left_out.items():
+        console.print(f"left out: {name} ({reason})", soft_wrap=True)
+    console.print("\nRatios of medians")
+    for name, value in comparison.ratios().items():
+        console.print(f"{name}: {value:.1f}", soft_wrap=True)
+
+
+def _comparison_table(comparison: Comparison) -> Table:
+    from rich.table import Table
+
+    columns = ("network", "runtime", "p50 ms", "p95 ms", "calls", "times faster")
+    table = Table(*columns, "multiply-adds, G", "parameters, M", "published", box=None)
+    table.columns[0].no_wrap = True
+    for row in comparison.rows:
+        it, time = row.contender, row.timing.time
+        cost = it.complexity
+        table.add_row(
+            it.title,
+            it.runtime,
+            f"{time.p50_ms:.1f}",
+            f"{time.p95_ms:.1f}",
+            f"{row.timing.calls}",
+            f"{row.times_faster:.2f}",
+            "" if cost is None else f"{cost.multiply_adds / 1e9:.2f}",
+            "" if cost is None else f"{cost.parameters / 1e6:.1f}",
+            "" if it.published is None else f"{it.published.recall_at_1:g}",
+        )
     return table

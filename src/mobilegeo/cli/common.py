@@ -36,7 +36,8 @@ RuntimeName = Annotated[
     typer.Option(
         "--runtime",
         help="What computes the encoder: onnx (if not given), onnx-cuda, onnx-tensorrt, "
-        "onnx-openvino, openvino, openvino-bf16, or auto, the fastest here by a trial of a second.",
+        "onnx-openvino, openvino, openvino-bf16, auto, the fastest here by a trial of a second, "
+        "or for a training checkpoint torch and its variants.",
         metavar="NAME",
     ),
 ]

@@ -157,6 +157,11 @@ class Encoder(Protocol):
         """Hash of the weights, hexadecimal; a map pack remembers it."""
         ...
 
+    @property
+    def runtime(self) -> str:
+        """Name of what computes it, as `--runtime` takes it."""
+        ...
+
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embeddings, float32 [B, D], L2-normalised."""
         ...

@@ -98,6 +98,24 @@ def normalise_pixels(images: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.f
     Raises:
         EncoderError: the array is of another shape or type.
     """
+    require_images(images, spec)
+    height, width = images.shape[1:3]
+    scale = np.float32(1 / 255) / np.array(spec.std, dtype=np.float32)
+    shift = np.array(spec.mean, dtype=np.float32) / np.array(spec.std, dtype=np.float32)
+    batch = np.empty((len(images), 3, height, width), dtype=np.float32)
+    for channel in range(3):
+        np.multiply(images[..., channel], scale[channel], out=batch[:, channel])
+        batch[:, channel] -= shift[channel]
+    return batch
+
+
+def require_images(images: NDArray[np.uint8], spec: ImageSpec) -> None:
+    """Checks what an encoder is given.
+
+    Raises:
+        EncoderError: the array is not uint8 [B, H, W, 3], or H or W is no multiple of
+            `spec.multiple_px`.
+    """
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
         raise EncoderError(
             spec.model_id,
@@ -111,13 +129,6 @@ def normalise_pixels(images: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.f
             f"was given images of {width} × {height} px",
             f"both sides must be positive multiples of {spec.multiple_px}",
         )
-    scale = np.float32(1 / 255) / np.array(spec.std, dtype=np.float32)
-    shift = np.array(spec.mean, dtype=np.float32) / np.array(spec.std, dtype=np.float32)
-    batch = np.empty((len(images), 3, height, width), dtype=np.float32)
-    for channel in range(3):
-        np.multiply(images[..., channel], scale[channel], out=batch[:, channel])
-        batch[:, channel] -= shift[channel]
-    return batch
 
 
 def read_spec(path: Path, text: str | None, width: object, outputs: Collection[str]) -> ImageSpec:

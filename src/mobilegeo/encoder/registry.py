@@ -8,8 +8,8 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mobilegeo.encoder.graph import GraphEncoder
-from mobilegeo.encoder.runtimes import open_encoder
+from mobilegeo.encoder.base import Encoder
+from mobilegeo.encoder.runtimes import CHECKPOINT_SUFFIX, open_encoder
 from mobilegeo.errors import EncoderError, PackError
 
 if TYPE_CHECKING:
@@ -26,11 +26,12 @@ def load_encoder(
     *,
     threads: int | None = None,
     runtime: str | None = None,
-) -> GraphEncoder:
+) -> Encoder:
     """An encoder that ships with the package, or one from a file.
 
     Args:
-        name: a name in `SHIPPED`, or the path of an exported `.onnx` file.
+        name: a name in `SHIPPED`, or the path of an exported `.onnx` file; for a runtime of
+            PyTorch that of a training checkpoint, `.safetensors`.
         threads: CPU threads; all cores when `None`.
         runtime: what computes it, a name in `RUNTIMES` or `auto`; `DEFAULT_RUNTIME` when `None`.
 
@@ -41,7 +42,7 @@ def load_encoder(
     if isinstance(name, str) and name in SHIPPED:
         with as_file(files("mobilegeo.encoder") / "weights" / SHIPPED[name]) as path:
             return open_encoder(path, threads=threads, runtime=runtime)
-    if Path(name).suffix.lower() != ".onnx":
+    if Path(name).suffix.lower() not in {".onnx", CHECKPOINT_SUFFIX}:
         raise EncoderError(
             name,
             "is neither a shipped encoder nor an .onnx file",
@@ -56,7 +57,7 @@ def encoder_for(
     *,
     threads: int | None = None,
     runtime: str | None = None,
-) -> GraphEncoder:
+) -> Encoder:
     """The encoder that made a pack, or one of the same origin.
 
     Args:

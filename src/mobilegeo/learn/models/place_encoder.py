@@ -68,6 +68,11 @@ class PlaceEncoder(nn.Module):
         """Stride of the features and how far a cell sees."""
         return receptive_field(self.trunk)
 
+    def features(self, image: Tensor) -> Tensor:
+        """Features alone."""
+        standard: Tensor = self.standardise(self.trunk(image))
+        return standard
+
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings and dense features.
 
@@ -77,6 +82,6 @@ class PlaceEncoder(nn.Module):
         Returns:
             float32 [B, D], L2-normalised, and float32 [B, C, H / stride, W / stride].
         """
-        features = self.standardise(self.trunk(image))
+        features = self.features(image)
         coverage = cell_coverage(image, self.receptive_field.stride_px)
         return self.head(features, coverage), features
