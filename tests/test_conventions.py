@@ -19,7 +19,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LEARNING = PACKAGE / "learn"
 DEVICE_MODULES = [path for path in MODULES if not path.is_relative_to(LEARNING)]
 DOORS = tuple(
-    PACKAGE / "cli" / f"{name}.py" for name in ("learn", "learn_evaluate", "check_data", "simulate")
+    PACKAGE / "cli" / f"{name}.py"
+    for name in ("learn", "learn_evaluate", "learn_export", "check_data", "simulate")
 )
 """The device modules that may call the learning wing, from inside their functions."""
 
