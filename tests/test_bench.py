@@ -192,8 +192,8 @@ def test_cpu_name_is_read(tmp_path) -> None:
     assert cpu_name(tmp_path / "absent") == cpu_name(tmp_path / "absent too")
 
 
-def test_peak_memory_sees_what_was_held_and_let_go() -> None:
-    assert not reset_peak(Path("/nonexistent/clear_refs"))
+def test_peak_memory_sees_what_was_held_and_let_go(tmp_path) -> None:
+    assert not reset_peak(tmp_path / "none" / "clear_refs")
     before = peak_memory(since_reset=False)
     if before.mb is None:
         pytest.skip("the platform reports no memory")

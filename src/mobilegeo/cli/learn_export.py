@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mobilegeo.cli.common import progress_bar, require_learning_wing
-
-if TYPE_CHECKING:
-    from mobilegeo.learn.export.run import Exported
 
 
 def export(
@@ -59,22 +56,4 @@ def export(
     request = Request(source, out, precision, calibrate, held_out, seed=seed)
     with progress_bar() as progress:
         done = run(request, progress)
-    typer.echo(json.dumps(done.to_record()) if as_json else _told(done))
-
-
-def _told(done: Exported) -> str:
-    parity = done.parity
-    lines = [f"{done.path}: {done.precision}, {done.size / 1e6:.2f} MB, sha256 {done.sha256}"]
-    lines.append(
-        f"cosines with {done.against} on {parity.images} images: embeddings "
-        f"{parity.embedding_min:.6f} or more, median {parity.embedding_median:.6f}; features "
-        f"{parity.features_min:.6f} or more, median {parity.features_median:.6f}"
-    )
-    if done.recall is not None:
-        recall = done.recall
-        lines.append(
-            f"recall@1 of {recall.queries} held-out queries: {100 * recall.before:.2f} % before, "
-            f"{100 * recall.after:.2f} % after, drop {100 * recall.drop:.2f} ± "
-            f"{100 * recall.standard_error:.2f} points"
-        )
-    return "\n".join(lines)
+    typer.echo(json.dumps(done.to_record()) if as_json else done.summary())

@@ -86,6 +86,24 @@ class Exported:
         """One JSON object."""
         return asdict(self) | {"path": str(self.path)}
 
+    def summary(self) -> str:
+        """Lines for a terminal."""
+        parity = self.parity
+        lines = [f"{self.path}: {self.precision}, {self.size / 1e6:.2f} MB, sha256 {self.sha256}"]
+        lines.append(
+            f"cosines with {self.against} on {parity.images} images: embeddings "
+            f"{parity.embedding_min:.6f} or more, median {parity.embedding_median:.6f}; features "
+            f"{parity.features_min:.6f} or more, median {parity.features_median:.6f}"
+        )
+        if self.recall is not None:
+            recall = self.recall
+            lines.append(
+                f"recall@1 of {recall.queries} held-out queries: {100 * recall.before:.2f} % before,"
+                f" {100 * recall.after:.2f} % after, drop {100 * recall.drop:.2f} ± "
+                f"{100 * recall.standard_error:.2f} points"
+            )
+        return "\n".join(lines)
+
 
 def _silent(stage: str, done: int, total: int) -> None:
     """Tells nothing."""
