@@ -98,8 +98,8 @@ class Exported:
         if self.recall is not None:
             recall = self.recall
             lines.append(
-                f"recall@1 of {recall.queries} held-out queries: {100 * recall.before:.2f} % before,"
-                f" {100 * recall.after:.2f} % after, drop {100 * recall.drop:.2f} ± "
+                f"recall@1 of {recall.queries} held-out queries: {100 * recall.before:.2f} % "
+                f"before, {100 * recall.after:.2f} % after, drop {100 * recall.drop:.2f} ± "
                 f"{100 * recall.standard_error:.2f} points"
             )
         return "\n".join(lines)
