@@ -95,8 +95,11 @@ class ImageSpec:
         """
         import cv2
 
-        filled = np.empty_like(image)
-        filled[:] = np.round(255 * np.array(self.mean)).astype(np.uint8)
+        height, width = valid.shape
+        colour = np.round(255 * np.array(self.mean)).astype(np.uint8)
+        # Row by row: repeating three bytes a million times takes longer than the rest.
+        filled = np.broadcast_to(np.tile(colour, width), (height, 3 * width)).copy()
+        filled = filled.reshape(height, width, 3)
         return np.asarray(cv2.copyTo(image, valid.view(np.uint8), filled), dtype=np.uint8)
 
     def to_json(self) -> str:

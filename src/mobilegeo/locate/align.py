@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from mobilegeo.locate.correlate import Template
 from mobilegeo.locate.likeness import CORNERS, REACH_CELLS, Likeness, likeness
 from mobilegeo.locate.prior import Box, Prior
 from mobilegeo.locate.refine import Scores as CornerScores
-from mobilegeo.locate.refine import refine, turned
+from mobilegeo.locate.refine import refine
 from mobilegeo.locate.scan import MODE_DISTANCE_M, Block, Heatmap, Mode, Scan, Scores, blocks
 from mobilegeo.locate.template import (
     MAX_SIDE_M,
@@ -230,8 +231,11 @@ class Aligner:
             seen = likeness(template, window.cells, window.valid, middle, middle)
             looks.append(Look(template, seen))
 
+            centre = aimed_at(view)
+
+            @cache
             def scores(turn_deg: float, log_scale: float) -> Float32:
-                allowed = self._allowed(block, aimed_at(turned(view, turn_deg, log_scale)))
+                allowed = self._allowed(block, _turned(centre, turn_deg, log_scale))
                 return np.where(allowed, seen.scores(turn_deg, log_scale), np.float32(-1.0))
 
             return scores
@@ -263,6 +267,17 @@ def _camera(mode: Mode, view: GroundView) -> tuple[float, float]:
     """The point below the camera if a view of this photo shows the mode's place, x and y."""
     east, north = aimed_at(view)
     return mode.x_m - east, mode.y_m - north
+
+
+def _turned(centre: tuple[float, float], turn_deg: float, log_scale: float) -> tuple[float, float]:
+    """The centre that a view has when it is turned clockwise and raised: they move all its ground.
+
+    Exact unless the horizon limits what is seen (`visible_centre`), where the outline's mean
+    turns and stretches likewise.
+    """
+    east, north = centre
+    cos, sin = (math.exp(log_scale) * f(math.radians(turn_deg)) for f in (math.cos, math.sin))
+    return east * cos + north * sin, north * cos - east * sin
 
 
 def _weight(template: Template) -> float:

@@ -12,6 +12,7 @@ a perfect match, and a template that hangs over the map's edge is not favoured f
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +91,12 @@ def _template_spectrum(channels: Float32, size: tuple[int, int]) -> NDArray[np.c
 
 
 def _fast_size(length: int) -> int:
-    """The next length that a mixed-radix FFT likes: 2^a, 3·2^a or 5·2^a."""
-    candidates = (factor << shift for factor in (1, 3, 5) for shift in range(20))
-    return min(size for size in candidates if size >= length)
+    """The next length that a mixed-radix FFT likes: without prime factors above 7."""
+    return next(size for size in count(length) if _is_smooth(size))
+
+
+def _is_smooth(size: int) -> bool:
+    for prime in (2, 3, 5, 7):
+        while size % prime == 0:
+            size //= prime
+    return size == 1

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from numpy.typing import NDArray
 
 from mobilegeo.locate.correlate import MIN_OVERLAP, Template
@@ -68,12 +68,11 @@ class Likeness:
         down = self.south * cos + self.east * sin - self.south
         right = self.east * cos - self.south * sin - self.east
         count = len(self.south)
-        sums = _interpolated_sum(self.values, down, right)
-        if self.known is None and _reaches(down, right):
-            overlap = np.full(sums.shape, count, dtype=np.float32)
+        sums, reached = _interpolated_sum(self.values, down, right)
+        if self.known is None:
+            overlap = np.full(sums.shape, reached, dtype=np.float32)
         else:
-            known = np.ones_like(self.values) if self.known is None else self.known
-            overlap = _interpolated_sum(known.astype(np.float32), down, right)
+            overlap, _ = _interpolated_sum(self.known.astype(np.float32), down, right)
         enough = overlap >= max(1.0, MIN_OVERLAP * count) - 1e-3
         scale = np.sqrt(np.maximum(overlap, 1.0) * max(count, 1))
         return np.where(enough, sums / scale, np.float32(-1.0)).astype(np.float32)
@@ -104,7 +103,7 @@ def likeness(
     rows, columns = np.nonzero(template.valid)
     known = None
     if not covered.all():
-        windows = np.lib.stride_tricks.sliding_window_view(covered, (height, width))
+        windows = sliding_window_view(covered, (height, width))
         known = np.ascontiguousarray(windows[:, :, rows, columns])
     return Likeness(
         np.ascontiguousarray(values[:, :, rows, columns]),
@@ -137,14 +136,7 @@ def _cut(grid: NDArray[Cell], top: int, left: int, height: int, width: int) -> N
     return window
 
 
-def _reaches(down: Float64, right: Float64) -> bool:
-    """Whether all that interpolation asks for lies within `REACH_CELLS`."""
-    moves = np.concatenate([np.floor(down), np.floor(right)])
-    farthest = np.abs(moves + 0.5).max(initial=0.0) + 1.5
-    return bool(farthest + CORNERS <= REACH_CELLS)
-
-
-def _interpolated_sum(values: Float32, down: Float64, right: Float64) -> Float32:
+def _interpolated_sum(values: Float32, down: Float64, right: Float64) -> tuple[Float32, int]:
     """Sum over cells of their values at displacements, for all corners; cubic convolution.
 
     Args:
@@ -153,27 +145,39 @@ def _interpolated_sum(values: Float32, down: Float64, right: Float64) -> Float32
         right: to the east.
 
     Returns:
-        float32 [2 · `CORNERS` + 1, 2 · `CORNERS` + 1].
+        float32 [2 · `CORNERS` + 1, 2 · `CORNERS` + 1], and how many cells are in the sum: those for
+        which all that interpolation asks for lies within `REACH_CELLS`.
     """
-    reach = len(values) // 2
     y, x = np.floor(down).astype(np.intp), np.floor(right).astype(np.intp)
     tall, wide = _cubic(down - y), _cubic(right - x)
-    # 4 taps for each of the corners, which are a cell apart: 2 · CORNERS + 4 rows and columns.
-    taps = np.arange(2 * CORNERS + 4) - CORNERS - 1 + reach
-    rows, columns = taps[:, None] + y, taps[:, None] + x
-    padded = (rows[:, None] >= 0) & (rows[:, None] < len(values))
-    padded = padded & (columns[None] >= 0) & (columns[None] < len(values))
-    last = len(values) - 1
-    near = values[
-        np.clip(rows, 0, last)[:, None], np.clip(columns, 0, last)[None], np.arange(len(down))
-    ]
-    near = np.where(padded, near, np.float32(0.0))
-    corners = 2 * CORNERS + 1
-    across = sum(near[:, tap : tap + corners] * wide[tap] for tap in range(4))
-    return np.asarray(
-        sum(across[tap : tap + corners] * tall[tap] for tap in range(4)).sum(axis=2),
-        dtype=np.float32,
-    )
+    # Four taps for each of the corners, which are a cell apart.
+    taps, corners, span = 2 * CORNERS + 4, 2 * CORNERS + 1, len(values)
+    top, left = (first - CORNERS - 1 + REACH_CELLS for first in (y, x))
+    last = span - taps
+    near = np.flatnonzero((top >= 0) & (top <= last) & (left >= 0) & (left <= last))
+    first = (top * span + left)[near]
+    steps = (span * np.arange(taps)[:, None] + np.arange(taps)).reshape(-1, 1)
+    asked = values.reshape(span * span, -1)[first + steps, near].reshape(taps, taps, -1)
+    across = _weighted(asked.swapaxes(0, 1), wide[:, near], corners).swapaxes(0, 1)
+    total = _weighted(across, tall[:, near], corners)
+    return np.asarray(total.sum(axis=2), dtype=np.float32), len(near)
+
+
+def _weighted(samples: Float32, weights: Float32, count: int) -> Float32:
+    """Sums of four neighbours along the first axis, weighted.
+
+    Args:
+        samples: float32 [count + 3, m, n].
+        weights: float32 [4, n].
+        count: of sums.
+
+    Returns:
+        float32 [count, m, n].
+    """
+    total = samples[:count] * weights[0]
+    for tap in range(1, 4):
+        total += samples[tap : tap + count] * weights[tap]
+    return total
 
 
 def _cubic(t: Float64) -> Float32:
