@@ -174,7 +174,7 @@ def _weighted(samples: Float32, weights: Float32, count: int) -> Float32:
     Returns:
         float32 [count, m, n].
     """
-    total = samples[:count] * weights[0]
+    total: Float32 = samples[:count] * weights[0]
     for tap in range(1, 4):
         total += samples[tap : tap + count] * weights[tap]
     return total

@@ -14,8 +14,9 @@ from mobilegeo.locate.normalise import GroundPatch, project
 from mobilegeo.locate.relief import SurfaceModel, project_relief
 from mobilegeo.maps.descriptors import DescriptorBasis
 
-MAX_SIDE_M = 192.0
-"""Templates reach no farther: 24 × 24 cells of 8 m place a photo well, larger ones cost more."""
+MAX_SIDE_M = 160.0
+"""Templates reach no farther: 20 × 20 cells of 8 m place a photo as well as 24 × 24, at two thirds of
+the cost (`docs/results/calibration.md`)."""
 
 CELL_COVERAGE = 0.75
 """A cell counts when the photo covers at least this share of it."""
