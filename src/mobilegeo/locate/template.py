@@ -15,8 +15,8 @@ from mobilegeo.locate.relief import SurfaceModel, project_relief
 from mobilegeo.maps.descriptors import DescriptorBasis
 
 MAX_SIDE_M = 160.0
-"""Templates reach no farther: 20 × 20 cells of 8 m place a photo as well as 24 × 24, at two thirds of
-the cost (`docs/results/calibration.md`)."""
+"""Templates reach no farther: 20 × 20 cells of 8 m place a photo as well as 24 × 24 did, at two
+thirds of the cost (`docs/results/descriptors.md`)."""
 
 CELL_COVERAGE = 0.75
 """A cell counts when the photo covers at least this share of it."""
