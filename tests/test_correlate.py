@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mobilegeo.locate.correlate import MIN_OVERLAP, MapSpectrum, Template
+from mobilegeo.locate import correlate as correlate_module
+from mobilegeo.locate.correlate import MIN_OVERLAP, MapSpectrum, Template, shared_out
 
 
 def unit_cells(rng, height, width, share=1.0, channels=3):
@@ -114,3 +115,22 @@ def test_without_data_there_is_no_score(empty):
     cells, valid = unit_cells(rng, 9, 9, share=0.0 if empty == "map" else 1.0)
     template = Template(*unit_cells(rng, 4, 4, share=0.0 if empty == "template" else 1.0))
     np.testing.assert_array_equal(MapSpectrum(cells, valid, 4).correlate(template), -1)
+
+
+@given(st.integers(1, 200), st.integers(1, 16))
+def test_every_channel_is_in_one_part(channels, cores):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(correlate_module.os, "cpu_count", lambda: cores)
+        parts = shared_out(channels)
+    assert [n for part in parts for n in range(part.start, part.stop)] == list(range(channels))
+    assert len(parts) == min(4, cores, channels)
+
+
+@given(st.integers(1, 3000))
+def test_transforms_have_no_large_prime_factor(length):
+    size = correlate_module._fast_size(length)
+    assert length <= size <= 1.25 * length + 1
+    for prime in (2, 3, 5, 7):
+        while size % prime == 0:
+            size //= prime
+    assert size == 1

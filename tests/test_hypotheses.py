@@ -19,6 +19,7 @@ from mobilegeo.locate.hypotheses import (
     SCALE_RATIO,
     TYPICAL_HFOV_DEG,
     hypotheses,
+    with_neighbours,
 )
 from mobilegeo.locate.template import (
     ENCODE_BATCH,
@@ -144,3 +145,14 @@ def test_many_views_give_the_templates_of_each_in_bounded_memory():
         (alone,) = make_templates([patch], encoder, basis)
         assert (templates[number].valid == alone.valid).all()
         assert np.allclose(templates[number].cells, alone.cells, atol=1e-6)
+
+
+def test_the_neighbours_of_a_trial_heading_are_those_beside_it_at_the_same_scale():
+    views = hypotheses(Pose(None, -90.0, 0.0, None), LENS, 640, 480).views
+    chosen = next(v for v in views if v.heading_deg == 0.0)
+    found = with_neighbours(views, {chosen})
+    assert sorted(v.heading_deg for v in found) == [0.0, 15.0, 345.0]
+    assert {v.agl_m for v in found} == {chosen.agl_m}
+    known = hypotheses(Pose(33.0, -90.0, 0.0, 100.0), LENS, 640, 480).views
+    assert with_neighbours(known, set(known)) == known
+    assert with_neighbours(views, set(views)) == views

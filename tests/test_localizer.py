@@ -151,6 +151,20 @@ def test_a_far_gps_position_names_the_way_out(pack, ground):
     assert error_m(ignoring) < CELL_M
 
 
+def test_a_large_frame_in_memory_is_reduced_as_a_file_would_be(pack, ground):
+    """More pixels than are needed change nothing but the time."""
+    view = a_view(heading_deg=40.0)
+    fine = ground.photo(view.resized(960, 720), 20.0, -10.0)
+    localizer = Localizer(pack, BlockEncoder())
+    traced = localizer.trace(photo_record(fine, view))
+    assert traced.photo.image.shape == (360, 480, 3)
+    averaged = fine.reshape(360, 2, 480, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(traced.photo.image, averaged, atol=0.51)
+    whole = localizer.trace(photo_record(ground.photo(view, 20.0, -10.0), view))
+    assert traced.alignment.best.x_m == pytest.approx(whole.alignment.best.x_m, abs=0.5)
+    assert traced.alignment.best.y_m == pytest.approx(whole.alignment.best.y_m, abs=0.5)
+
+
 def test_ignoring_gps_keeps_a_position_that_was_given(pack, ground):
     view = a_view()
     image = ground.photo(view, X_M, Y_M)

@@ -125,8 +125,7 @@ def decode_rgb(
     if min_side_px is not None and min_side_px < 1:
         raise UsageError(f"min_side_px {min_side_px}", "is not positive", "give pixels, or None")
     image = open_header(where, stream)
-    short = min(image.size)
-    factor = next((f for f in (8, 4, 2) if short // f >= (min_side_px or short)), 1)
+    factor = _reduction(min(image.size), min_side_px or min(image.size))
     try:
         pixels = _by_opencv(image, stream, factor)
         if pixels is None:
@@ -184,7 +183,7 @@ def _by_opencv(image: ImageFile, stream: BinaryIO, factor: int) -> NDArray[np.ui
         return None
     import cv2
 
-    reduced = {
+    scales = {
         1: 0,
         2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
         4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
@@ -192,7 +191,7 @@ def _by_opencv(image: ImageFile, stream: BinaryIO, factor: int) -> NDArray[np.ui
     }
     stream.seek(0)
     content = np.frombuffer(stream.read(), np.uint8)
-    flags = reduced[factor] | cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = scales[factor] | cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     pixels: NDArray[np.uint8] | None = cv2.imdecode(content, flags)
     return pixels
 
@@ -221,6 +220,27 @@ def _rgb(where: str, image: ImageFile) -> NDArray[np.uint8]:
         return np.repeat(grey[:, :, None], 3, axis=2)
     image.info.pop("transparency", None)  # it is ignored; Pillow would warn of it
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def reduced(image: NDArray[np.uint8], min_side_px: int) -> NDArray[np.uint8]:
+    """An image in memory, averaged down as far as `decode_rgb` would have decoded it.
+
+    Args:
+        image: uint8 [H, W, 3] RGB.
+        min_side_px: the shorter side may be reduced to no fewer pixels; by 1/2, 1/4 or 1/8.
+    """
+    import cv2
+
+    factor = _reduction(min(image.shape[:2]), min_side_px)
+    if factor == 1:
+        return image
+    size = (-(-image.shape[1] // factor), -(-image.shape[0] // factor))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _reduction(side_px: int, min_side_px: int) -> int:
+    """The largest of 8, 4, 2 and 1 by which a side can be divided and still has so many pixels."""
+    return next((factor for factor in (8, 4, 2) if side_px // factor >= min_side_px), 1)
 
 
 def _turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

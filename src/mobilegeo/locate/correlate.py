@@ -11,8 +11,11 @@ a perfect match, and a template that hangs over the map's edge is not favoured f
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import count
+from functools import cache
+from itertools import count, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +53,11 @@ class MapSpectrum:
         # Half a template may hang over; what would wrap around farther is not looked at.
         reach = max_template // 2
         self._size = (_fast_size(self.height + reach), _fast_size(self.width + reach))
-        self._cells = np.fft.rfft2(cells.transpose(2, 0, 1), s=self._size)
+        channels = cells.transpose(2, 0, 1)
+        self._parts = shared_out(cells.shape[2])
+        self._cells = list(
+            pool().map(lambda part: np.fft.rfft2(channels[part], s=self._size), self._parts)
+        )
         self._valid = np.fft.rfft2(valid.astype(np.float32), s=self._size)
 
     def correlate(self, template: Template) -> Float32:
@@ -63,12 +70,19 @@ class MapSpectrum:
             centre falls on a corner.
         """
         height, width = template.valid.shape
-        spectrum = _template_spectrum(template.cells.transpose(2, 0, 1), self._size)
-        # A product per channel and a sum over channels, without a C-fold intermediate.
-        product = np.zeros(self._valid.shape, dtype=np.complex64)
-        for map_channel, template_channel in zip(self._cells, spectrum, strict=True):
-            product += map_channel * template_channel
-        sums = np.fft.irfft2(product, s=self._size)
+        channels = template.cells.transpose(2, 0, 1)
+
+        def product(part: slice, cells: NDArray[np.complex64]) -> NDArray[np.complex64]:
+            # A product per channel and a sum over channels, without a C-fold intermediate.
+            total = np.zeros(self._valid.shape, dtype=np.complex64)
+            for one, other in zip(
+                cells, _template_spectrum(channels[part], self._size), strict=True
+            ):
+                total += one * other
+            return total
+
+        sums_spectrum = sum(pool().map(product, self._parts, self._cells))
+        sums = np.fft.irfft2(sums_spectrum, s=self._size)
         mask = _template_spectrum(template.valid[None].astype(np.float32), self._size)[0]
         overlap = np.fft.irfft2(self._valid * mask, s=self._size)
         # Entry (r, c) of the circular correlation is the template's upper-left corner at (r, c).
@@ -76,6 +90,18 @@ class MapSpectrum:
         columns = np.arange(-(width // 2), self.width - width // 2 + 1) % self._size[1]
         place = np.ix_(rows, columns)
         return _normalise(sums[place], overlap[place], int(template.valid.sum()))
+
+
+@cache
+def pool() -> ThreadPoolExecutor:
+    """Threads for transforms, which let go of Python's lock; more than four gain little."""
+    return ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="correlate")
+
+
+def shared_out(channels: int) -> list[slice]:
+    """Channels in as many parts as there are threads, nearly equal, none empty."""
+    edges = np.linspace(0, channels, min(4, os.cpu_count() or 1, channels) + 1).astype(int)
+    return [slice(first, last) for first, last in pairwise(edges.tolist())]
 
 
 def _normalise(sums: Float32, overlap: Float32, template_cells: int) -> Float32:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mobilegeo.camera import CameraModel, GroundView, Pose
+from mobilegeo.geo import wrap_deg
 
 HEADING_STEP_DEG = 15.0
 """Spacing of trial headings. A template turned by half of it keeps three quarters of its peak on
-real photos (`docs/results/alignment.md`), so that none falls between two trials."""
+real photos (`docs/results/real_drone.md`), so that none falls between two trials."""
 
 SCALE_RATIO = 1.25
 """Ratio of consecutive trial scales; half a step, 12 %, costs about as much as 7° of heading."""
@@ -80,6 +82,22 @@ def hypotheses(pose: Pose, camera: CameraModel | None, width_px: int, height_px:
         for heading in headings
     )
     return Hypotheses(views, pose.heading_deg is not None, len(lenses) == 1, tuple(assumed))
+
+
+def with_neighbours(
+    views: Sequence[GroundView], chosen: Collection[GroundView]
+) -> tuple[GroundView, ...]:
+    """The chosen views and those one trial heading beside them, in the order of `views`.
+
+    Tiles tell the heading less sharply than alignment needs it.
+    """
+    return tuple(view for view in views if any(_beside(view, other) for other in chosen))
+
+
+def _beside(view: GroundView, other: GroundView) -> bool:
+    turn_deg = abs(wrap_deg(view.heading_deg - other.heading_deg))
+    alike = replace(view, heading_deg=other.heading_deg) == other
+    return alike and turn_deg <= HEADING_STEP_DEG + 1e-6
 
 
 def _lenses(agl_m: float | None, camera: CameraModel | None) -> list[tuple[float, float]]:

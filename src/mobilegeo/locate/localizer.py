@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilegeo.camera import Pose
+from mobilegeo.decode import reduced
 from mobilegeo.encoder import Encoder, load_encoder
 from mobilegeo.errors import PackError
 from mobilegeo.fix import Fix
@@ -23,7 +24,7 @@ from mobilegeo.locate.align import Aligner, Alignment
 from mobilegeo.locate.answers import aligned_fix, candidates, retrieved_fix
 from mobilegeo.locate.calibration import calibration_for
 from mobilegeo.locate.coarse import CoarseMap
-from mobilegeo.locate.hypotheses import Hypotheses, hypotheses
+from mobilegeo.locate.hypotheses import Hypotheses, hypotheses, with_neighbours
 from mobilegeo.locate.local_features import Verification, verify_alignment
 from mobilegeo.locate.obstacles import Obstacle, nothing_to_match, own_prior, usable
 from mobilegeo.locate.prior import Box, BoxPrior, Prior
@@ -105,8 +106,16 @@ class Localizer:
         Raises:
             PhotoError: the photo cannot be read.
         """
-        reading = Reading(photo) if isinstance(photo, Photo) else self.read(photo, telemetry)
+        reading = self._taken(photo) if isinstance(photo, Photo) else self.read(photo, telemetry)
         return self.answer(reading, prior)
+
+    def _taken(self, photo: Photo) -> Reading:
+        """A photo that is in memory, at the size at which a file would have been decoded."""
+        start = time.perf_counter()
+        image = reduced(photo.image, self.decode_side_px(photo))
+        if image is not photo.image:
+            photo = replace(photo, image=image)
+        return Reading(photo, time.perf_counter() - start)
 
     def read(
         self,
@@ -254,7 +263,7 @@ class Localizer:
             found = aligner.align(known.views, [area], self._coarse)
         else:
             near = matches[:ALIGNED_CANDIDATES]
-            views = tuple(dict.fromkeys(match.view for match in near))
+            views = with_neighbours(known.views, {match.view for match in near})
             found = aligner.align(views, self._windows(near))
         # All of the rest was looked at before: chance had as many trials as a full comparison.
         return None if found is None else replace(found, trials=scores)
