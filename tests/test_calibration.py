@@ -43,7 +43,9 @@ def a_record(**changes):
 
 def test_constants_lie_beside_a_user_s_own_model(tmp_path):
     shutil.copy(str(WEIGHTS / SHIPPED[DEFAULT]), tmp_path / "mine.onnx")
-    encoder = SimpleNamespace(sha256="ab" * 32, path=tmp_path / "mine.onnx")
+    encoder = SimpleNamespace(
+        sha256="ab" * 32, path=tmp_path / "mine.onnx", spec=BlockEncoder().spec
+    )
     assert calibration_for(encoder) is NEUTRAL
     beside = tmp_path / "mine.calibration.json"
     record = a_record(encoder_sha256="ab" * 32)

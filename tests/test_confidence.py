@@ -78,7 +78,8 @@ def test_a_higher_rival_is_never_surer(alignment, more):
 
 def test_probability_tells_a_clear_peak_from_chance():
     assert probability(an_alignment(peak=0.6, second=0.15), ALIGNED) > 0.95
-    assert probability(an_alignment(peak=0.2, second=0.19, agreed=0.25), ALIGNED) < 0.01
+    # As photos of elsewhere have it in the median (`benchmarks/outside.py --split calibrate`).
+    assert probability(an_alignment(peak=0.11, second=0.1, agreed=0.25), ALIGNED) < 0.01
     # A row of equal houses: far above chance, and no margin.
     assert probability(an_alignment(peak=0.6, second=0.6), ALIGNED) < probability(
         an_alignment(peak=0.6), ALIGNED
