@@ -10,7 +10,7 @@ Writes OUT/models.json, and one table a part into `--report`, between two marker
 that file is left as it is.
 
     python benchmarks/suite.py ../shared/data --out runs/suite \
-        --weights ../shared/weights/mobilenetv2_100_imagenet.safetensors --encoder first
+        --weights ../shared/weights/mobilenetv2_100_imagenet.safetensors --encoder nano=runs/nano.onnx
 """
 
 from __future__ import annotations
@@ -87,7 +87,13 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True, help="ImageNet mobilenetv2_100")
-    parser.add_argument("--encoder", action="append", default=[], metavar="NAME|FILE.onnx")
+    parser.add_argument(
+        "--encoder",
+        action="append",
+        default=[],
+        help="a shipped name or a file",
+        metavar="[NAME=]ENCODER",
+    )
     parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
     parser.add_argument("--report", type=Path, help="such as docs/results/models.md")
     parser.add_argument("--note", default="", help="said of the machine in the report")

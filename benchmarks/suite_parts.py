@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,11 @@ from suite_judges import Look
 from suite_run import SEVERITY, Contestant, Suite
 from suite_sites import AUTZEN, CALITERRA, SHEFFIELD
 
+SCENE = SourceSpec("scene", "scenes/autzen", top=0.5)
 HELD_OUT = {
-    "ucmerced": SourceSpec("images", "tiles/ucmerced/test", gsd_m=0.3),
-    "banepa": SourceSpec("xyz", "tiles/banepa/predict", zoom=19),
-    "autzen": SourceSpec("scene", "scenes/autzen", top=0.5),
+    "ucmerced": [SourceSpec("images", "tiles/ucmerced/test", gsd_m=0.3)],
+    # Whole images are for test: a strip is for the training places that a dataset has to have.
+    "autzen": [replace(SCENE, top=0.6), replace(SCENE, bottom=0.6)],
 }
 """Imagery that no encoder may be trained on that is to be judged here."""
 
@@ -220,12 +222,15 @@ def _simulate(suite: Suite) -> None:
     settings = Settings(
         places=sizes.places, test_share=0.9, views=sizes.views, size_px=224, footprint_m=120.0
     )
-    grounds = [ImageGround(name, read_sources(spec, suite.data)) for name, spec in HELD_OUT.items()]
+    grounds = [
+        ImageGround(name, [source for spec in specs for source in read_sources(spec, suite.data)])
+        for name, specs in HELD_OUT.items()
+    ]
     simulate(grounds, suite.out / "places", settings, progress=suite.progress)
 
 
 def _survey(suite: Suite, contestant: Contestant) -> dict[str, float]:
-    (scene,) = read_sources(HELD_OUT["autzen"], suite.data)
+    (scene,) = read_sources(SCENE, suite.data)
     looks = read_looks(suite.data / "drone")
     seeds = range(suite.sizes.surveys)
     return survey_report(contestant.encoder.embed, scene, looks, seeds).to_record()

@@ -46,9 +46,10 @@ class Contestant:
     encoder: Encoder | None = None
 
     @classmethod
-    def of(cls, source: str) -> Contestant:
-        """An encoder by shipped name or file, which lends its name."""
-        return cls(Path(source).stem, source, load_encoder(source))
+    def of(cls, text: str) -> Contestant:
+        """An encoder: a shipped name, a file, which lends its name, or NAME=FILE."""
+        name, _, source = text.rpartition("=")
+        return cls(name or Path(source).stem, source, load_encoder(source))
 
     @property
     def key(self) -> str:
