@@ -10,7 +10,8 @@ Writes OUT/models.json, and one table a part into `--report`, between two marker
 that file is left as it is.
 
     python benchmarks/suite.py ../shared/data --out runs/suite \
-        --weights ../shared/weights/mobilenetv2_100_imagenet.safetensors --encoder nano=runs/nano.onnx
+        --weights ../shared/weights/mobilenetv2_100_imagenet.safetensors \
+        --encoder nano=runs/nano.onnx
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from dataclasses import fields
 from datetime import date
 from pathlib import Path
 
-from mobilegeo.bench.machine import calm_threads, cores, cpu_name
+from mobilegeo.bench.machine import cores, cpu_name
 from mobilegeo.learn.evaluation.tables import Record, markdown_table
 from mobilegeo.output.atomic import write_atomically
 from plain_imagenet import write_plain_imagenet
@@ -82,7 +83,6 @@ def run(suite: Suite, names: list[str], heading: str) -> tuple[str, dict[str, li
 
 def main() -> None:
     """Runs the parts asked for and writes the tables."""
-    calm_threads()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from mobilegeo.bench import Plan, run_bench
 from mobilegeo.evaluation.metrics import auroc
 from mobilegeo.learn.datasets.sources import SourceSpec, read_sources
 from mobilegeo.learn.evaluation.benchmark_run import Settings as Asked
@@ -23,6 +23,7 @@ from mobilegeo.learn.simulate.dataset_writer import simulate
 from mobilegeo.learn.simulate.image_ground import ImageGround
 from mobilegeo.learn.simulate.settings import Settings
 from outside import RIGHT_M
+from real_drone import mobilegeo
 from suite_judges import Look
 from suite_run import SEVERITY, Contestant, Suite
 from suite_sites import AUTZEN, CALITERRA, SHEFFIELD
@@ -125,11 +126,12 @@ def corruptions(suite: Suite) -> list[Record]:
 
 
 def speed(suite: Suite) -> list[Record]:
-    """`mobilegeo bench` of all encoders in turns."""
-    names = tuple(contestant.source for contestant in suite.encoders)
+    """`mobilegeo bench` of all encoders in turns, in a process of its own."""
     key = "-".join(contestant.key for contestant in suite.encoders)
-    plan = Plan(encoders=names, photos=suite.sizes.bench_photos)
-    record = suite.kept(f"speed-{key}", lambda: run_bench(plan, suite.progress).to_record())
+    named = [word for c in suite.encoders for word in ("--encoder", c.source)]
+    count = suite.sizes.bench_photos
+    command = ("bench", "--json", "--photos", count, *named)
+    record = suite.kept(f"speed-{key}", lambda: json.loads(mobilegeo(*command)))
     rows: list[Record] = []
     for contestant, found in zip(suite.encoders, record["encoders"], strict=True):
         single = {each["output"]: each for each in found["network"] if each["batch"] == 1}
