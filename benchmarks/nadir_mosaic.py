@@ -36,6 +36,9 @@ CALITERRA_HFOV_DEG = 69.1
 NEAR_M = 45.0
 """Frames taken farther apart are not compared."""
 
+MAX_RATIO = 1.5
+"""Of the scales of two frames that overlap; matches that say more are wrong."""
+
 HEADING_ERROR_DEG, HEIGHT_ERROR = 5.0, 0.1
 """By which the telemetry of the photos to be found is falsified at most."""
 
@@ -105,7 +108,8 @@ def overlaps(shots: list[Shot]) -> list[Pair]:
                 p, q = (_from_centre(own, s) for own, s in zip(points, (a, b), strict=True))
                 design = np.column_stack([p, np.ones(len(p))])
                 c, d = np.linalg.lstsq(design, q, rcond=None)[0]
-                pairs.append((i, j, complex(c), complex(d)))
+                if 1 / MAX_RATIO < abs(c) < MAX_RATIO:
+                    pairs.append((i, j, complex(c), complex(d)))
     return pairs
 
 
