@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from dataclasses import fields
 from datetime import date
@@ -26,7 +27,6 @@ from pathlib import Path
 from mobilegeo.bench.machine import cores, cpu_name
 from mobilegeo.learn.evaluation.tables import Record, markdown_table
 from mobilegeo.output.atomic import write_atomically
-from plain_imagenet import write_plain_imagenet
 from suite_parts import PARTS
 from suite_run import Contestant, Suite
 from suite_sites import Sizes
@@ -64,6 +64,8 @@ def contestants(options: argparse.Namespace) -> tuple[Contestant, ...]:
     """The baselines and the encoders named."""
     plain = options.out / "imagenet.onnx"
     if not plain.exists():
+        from plain_imagenet import write_plain_imagenet
+
         write_plain_imagenet(options.weights, plain)
     named = [str(plain), "first", *options.encoder]
     return (Contestant("sift"), *(Contestant.of(source) for source in dict.fromkeys(named)))
@@ -111,7 +113,7 @@ def main() -> None:
     suite = Suite(options.data, options.out, contestants(options), sizes)
     heading = (
         f"Date {date.today()}, {cores()}-core CPU ({cpu_name()}){options.note and ', '}"
-        f"{options.note}.\n\n```\npython {' '.join(sys.argv)}\n```\n\n{LEGEND}"
+        f"{options.note}.\n\n```\npython {shlex.join(sys.argv)}\n```\n\n{LEGEND}"
     )
     page, rows = run(suite, names, heading)
     write_atomically(
