@@ -173,6 +173,7 @@ def _placed(looks: Sequence[Look]) -> dict[str, float | str | None]:
         "fixes": sum(look.fix for look in looks),
         "wrong fixes": sum(look.fix and not _right(look) for look in looks),
         "tiles median, m": _quantile([look.tiles_error_m for look in looks], 0.5),
+        "tiles 90 % within, m": _quantile([look.tiles_error_m for look in looks], 0.9),
         "tiles within 50 m, %": _within([look.tiles_error_m for look in looks]),
         "top 5 tiles within 50 m, %": _within([look.top5_error_m for look in looks]),
         "ms": round(float(np.median([look.milliseconds for look in looks]))),
