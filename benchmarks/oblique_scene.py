@@ -142,16 +142,39 @@ def write_photos(
         truth.append([name, seen.lat, seen.lon, heading % 360])
         files.append(out / name)
         cameras.append(site.point(x_m, y_m))
-    _write(out / "telemetry.csv", "photo,heading_deg,pitch_deg,roll_deg,agl_m,hfov_deg", telemetry)
-    _write(out / "truth.csv", "photo,lat,lon,heading_deg", truth)
+    write_rows(
+        out / "telemetry.csv", "photo,heading_deg,pitch_deg,roll_deg,agl_m,hfov_deg", telemetry
+    )
+    write_rows(out / "truth.csv", "photo,lat,lon,heading_deg", truth)
     return files, cameras
 
 
-def _write(path: Path, header: str, rows: list[list[object]]) -> None:
+def write_rows(path: Path, header: str, rows: list[list[object]]) -> None:
+    """A CSV; the header's names are separated by commas."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header.split(","))
         writer.writerows(rows)
+
+
+def prepare(scene: Path, out: Path, count: int, seed: int) -> tuple[list[Path], list[LatLon]]:
+    """Writes map.tif, surface.tif, photos, telemetry.csv and truth.csv.
+
+    Args:
+        scene: folder of the orthophoto with its surface model.
+        out: folder, made if need be.
+        count: photos at each pitch.
+        seed: of everything random.
+
+    Returns:
+        The photos and the positions of their cameras.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    site = Site(scene)
+    site.write_map(out / "map.tif", rng)
+    site.write_surface(out / "surface.tif")
+    return write_photos(site, out, count, rng)
 
 
 def main() -> None:
@@ -165,12 +188,7 @@ def main() -> None:
     parser.add_argument("--footprints-m", type=float, nargs="*", default=[80.0, 160.0])
     options = parser.parse_args()
     out: Path = options.out
-    out.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(options.seed)
-    site = Site(options.scene)
-    site.write_map(out / "map.tif", rng)
-    site.write_surface(out / "surface.tif")
-    files, cameras = write_photos(site, out, options.photos, rng)
+    files, cameras = prepare(options.scene, out, options.photos, options.seed)
 
     encoder = load_encoder(options.encoder)
     heights = HeightSource(out / "surface.tif")

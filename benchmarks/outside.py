@@ -31,7 +31,7 @@ from mobilegeo.evaluation import Truth, read_truth_csv
 from mobilegeo.evaluation.metrics import auroc, radius_in_sigmas
 from mobilegeo.geo import distance_m, wrap_deg
 from mobilegeo.locate import confidence
-from mobilegeo.locate.calibration import shipped
+from mobilegeo.locate.calibration import AlignedCalibration, calibration_for, shipped
 from mobilegeo.locate.localizer import Localizer
 from mobilegeo.locate.records import Options
 from mobilegeo.locate.resolution import DECODE_SIDE_PX
@@ -43,6 +43,8 @@ from mobilegeo.photo import Photo, read_photo
 from mobilegeo.world.demo import write_demo
 
 RIGHT_M = 25.0
+TOP = 20
+"""Tiles that a trial looks at."""
 WORLD_SEEDS = {"calibrate": 1000, "held-out": 2000}
 UNKNOWN: dict[str, tuple[str, ...]] = {
     "known": (),
@@ -93,6 +95,7 @@ class Trial:
     retrieval_error_m: float | None = None
     footprint_m: float = 0.0
     aligned: bool = False
+    top5_error_m: float | None = None
 
     @property
     def right(self) -> bool:
@@ -109,19 +112,24 @@ def world_case(folder: Path, seed: int, photos: int) -> Case:
 
 
 def folder_case(folder: Path, images: Path, photos: int) -> Case:
-    """A map with photos and their truth; evenly spaced ones are taken."""
+    """A map with its pack, photos and their truth."""
+    pack = MapPack.open(folder / "map.pack")
+    localizer = Localizer(pack, encoder_for(pack), Options(ignore_gps=True, top=TOP))
+    return Case(folder.name, localizer, photos_of(folder, images, photos))
+
+
+def photos_of(folder: Path, images: Path, photos: int | None = None) -> list[tuple[Photo, Truth]]:
+    """Photos of a map with their truth: all, or so many, evenly spaced in its table."""
     table = TelemetryTable("", ())
     if (folder / "telemetry.csv").exists():
         table = read_telemetry_csv(folder / "telemetry.csv")
     truth = read_truth_csv(folder / "truth.csv")
-    pack = MapPack.open(folder / "map.pack")
     chosen = []
-    for row in truth[:: max(1, len(truth) // photos)]:
+    for row in truth[:: 1 if photos is None else max(1, len(truth) // photos)]:
         file = images / row.photo
         known = table.lookup(file)
         chosen.append((read_photo(file, overrides=known, min_side_px=DECODE_SIDE_PX), row))
-    localizer = Localizer(pack, encoder_for(pack), Options(ignore_gps=True, top=20))
-    return Case(folder.name, localizer, chosen)
+    return chosen
 
 
 def spoil(photo: Photo, rng: np.random.Generator) -> Photo:
@@ -225,7 +233,8 @@ def trial(case: Case, photo: Photo, truth: Truth | None, group: str, mode: str, 
     result = Trial(case.name, name, group, truth is not None, bad, mode, spent)
     if found is None:
         return result
-    answer = confidence.retrieval_answer(trace.matches, pack.tiles, shipped().retrieved)
+    constants = calibration_for(case.localizer.encoder).retrieved
+    answer = confidence.retrieval_answer(trace.matches, pack.tiles, constants)
     score, lead = confidence.retrieval_evidence(trace.matches, pack.tiles)
     point = pack.frame.point(found.best.x_m, found.best.y_m)
     heading = found.best.view.heading_deg + pack.frame.convergence_deg(point)
@@ -234,6 +243,9 @@ def trial(case: Case, photo: Photo, truth: Truth | None, group: str, mode: str, 
         result.retrieval_error_m = distance_m(
             truth.position, pack.frame.point(answer.x_m, answer.y_m)
         )
+        x, y = pack.frame.xy(truth.position)
+        best = pack.tiles.at([match.row for match in trace.matches[:5]])
+        result.top5_error_m = float(np.hypot(best.x_m - x, best.y_m - y).min())
         if truth.heading_deg is not None:
             result.heading_error_deg = abs(wrap_deg(heading - truth.heading_deg))
     result.peak, result.margin = found.best.score, confidence.margin(found)
@@ -275,9 +287,9 @@ def plan(
             yield photo, None, group, "neither", False
 
 
-def chances(trials: list[Trial]) -> np.ndarray:
-    """Probability of each trial with the shipped constants, 0 where turned away."""
-    c = shipped().aligned
+def chances(trials: list[Trial], constants: AlignedCalibration | None = None) -> np.ndarray:
+    """Probability of each trial, 0 where turned away; with the shipped constants if none given."""
+    c = constants or shipped().aligned
     x = [c.bias + c.peak * t.peak + c.margin * t.margin + c.agreement * t.agreement for t in trials]
     return np.array(
         [confidence.logistic(v) if t.aligned else 0.0 for v, t in zip(x, trials, strict=True)]

@@ -21,6 +21,7 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +49,9 @@ class Shot:
     y_m: float
 
     def view(self, agl_m: float) -> GroundView:
-        """Its view from a height above ground."""
+        """Its view from a height above ground, unless its own is known."""
         known = self.photo.telemetry
+        agl_m = agl_m if known.agl_m is None else known.agl_m
         height, width = self.photo.image.shape[:2]
         return GroundView(
             width, height, known.hfov_deg, known.heading_deg, known.pitch_deg, known.roll_deg, agl_m
@@ -78,14 +80,20 @@ def estimate_height(shots: list[Shot]) -> float:
     pairs = []
     for (i, a), (j, b) in itertools.combinations(enumerate(shots), 2):
         if math.hypot(a.x_m - b.x_m, a.y_m - b.y_m) < 25.0:
-            points = _matches(described[i], described[j])
+            points = matched_points(described[i], described[j])
             if points is not None:
                 pairs.append((a, b, *points))
     errors = [np.median([_disagreement(*pair, agl_m) for pair in pairs]) for agl_m in HEIGHTS_M]
     return float(HEIGHTS_M[int(np.argmin(errors))])
 
 
-def _matches(first: tuple, second: tuple) -> tuple[np.ndarray, np.ndarray] | None:
+def matched_points(first: tuple, second: tuple) -> tuple[np.ndarray, np.ndarray] | None:
+    """Pixels, float64 [N, 2] each, that a homography maps on each other; none when they are few.
+
+    Args:
+        first: key points and descriptors of one photo.
+        second: of another.
+    """
     pairs = cv2.BFMatcher().knnMatch(first[1], second[1], k=2)
     good = [m for m, n in pairs if m.distance < 0.75 * n.distance]
     if len(good) < 20:
@@ -142,7 +150,7 @@ def write_mosaic(shots: list[Shot], agl_m: float, frame: LocalFrame, path: Path)
 
 
 def write_tables(
-    shots: list[Shot], agl_m: float, frame: LocalFrame, out: Path, unknown: set[str]
+    shots: list[Shot], agl_m: float, frame: LocalFrame, out: Path, unknown: Collection[str]
 ) -> None:
     """The estimated height as telemetry.csv, the ground at the image centre as truth.csv."""
     with (out / "telemetry.csv").open("w", newline="") as file:
@@ -158,6 +166,28 @@ def write_tables(
             writer.writerow(
                 [shot.path.name, point.lat, point.lon, shot.photo.telemetry.heading_deg]
             )
+
+
+def prepare(data: Path, out: Path, swap: bool = False, unknown: Collection[str] = ()) -> list[Shot]:
+    """Writes map.tif of one flight direction, telemetry.csv and truth.csv of the other's photos.
+
+    Args:
+        data: folder with `images/`.
+        out: folder that exists.
+        swap: make the map of the photos flown north and south.
+        unknown: what telemetry.csv leaves out.
+
+    Returns:
+        The photos to be located.
+    """
+    frame, shots = read_shots(data)
+    on_map = [s for s in shots if flying_east_west(s) != swap]
+    queries = [s for s in shots if flying_east_west(s) == swap]
+    agl_m = estimate_height(on_map)
+    print(f"{len(on_map)} photos make the map, {len(queries)} are located; height {agl_m:.0f} m")
+    write_mosaic(on_map, agl_m, frame, out / "map.tif")
+    write_tables(queries, agl_m, frame, out, unknown)
+    return queries
 
 
 def mobilegeo(*arguments: str) -> str:
@@ -180,14 +210,7 @@ def main() -> None:
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
 
-    frame, shots = read_shots(options.data)
-    on_map = [s for s in shots if flying_east_west(s) != options.swap]
-    queries = [s for s in shots if flying_east_west(s) == options.swap]
-    agl_m = estimate_height(on_map)
-    print(f"{len(on_map)} photos make the map, {len(queries)} are located; height {agl_m:.0f} m")
-    write_mosaic(on_map, agl_m, frame, out / "map.tif")
-    write_tables(queries, agl_m, frame, out, set(options.unknown))
-
+    queries = prepare(options.data, out, options.swap, set(options.unknown))
     pack = out / "map.pack"
     build = [f"--{o}" for o in options.build]
     mobilegeo("map", "build", out / "map.tif", "-o", pack, "--overwrite", "--encoder",

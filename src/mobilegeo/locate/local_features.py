@@ -104,11 +104,11 @@ class Verification:
 
 
 @dataclass(frozen=True)
-class _Features:
+class UprightFeatures:
     """Upright local features of a patch.
 
     Attributes:
-        places: float64 [N, 2], east and north of the alignment's place, metres.
+        places: float64 [N, 2], east and north of where the patch's corner counts from, metres.
         descriptors: float32 [N, 128], unit length.
     """
 
@@ -145,10 +145,10 @@ def verify_place(photo: GroundPatch, shown: Patch, corner: tuple[float, float]) 
         corner: the upper-left corner of `shown`, east and north of the aligned place, metres.
     """
     half_m = photo.gsd_m * len(photo.valid) / 2
-    own = _features(photo.image, photo.valid, (-half_m, half_m), photo.gsd_m)
-    there = _features(shown.image, shown.valid, corner, photo.gsd_m)
+    own = upright_features(photo.image, photo.valid, (-half_m, half_m), photo.gsd_m)
+    there = upright_features(shown.image, shown.valid, corner, photo.gsd_m)
     side_m = photo.gsd_m * math.sqrt(float(photo.valid.sum()))
-    return agreed_motion(*_matches(own, there), side_m)
+    return agreed_motion(*mutual_matches(own, there, REACH_M), side_m)
 
 
 def agreed_motion(own: Float64, there: Float64, side_m: float) -> Verification:
@@ -207,19 +207,21 @@ def _narrowest(points: Float64) -> float:
     return math.sqrt(max(0.0, variance))
 
 
-def _features(
+def upright_features(
     image: NDArray[np.uint8],
     valid: NDArray[np.bool_],
     corner: tuple[float, float],
     gsd_m: float,
-) -> _Features:
+    most: int = MAX_FEATURES,
+) -> UprightFeatures:
     """Upright RootSIFT (Arandjelović and Zisserman 2012) features of a patch.
 
     Args:
         image: uint8 [H, W, 3] RGB.
         valid: bool [H, W].
-        corner: the upper-left corner, east and north of the aligned place, metres.
+        corner: the upper-left corner, east and north of where places count from, metres.
         gsd_m: metres a pixel.
+        most: features, the strongest.
     """
     import cv2
 
@@ -228,27 +230,36 @@ def _features(
     inside = cv2.erode(
         valid.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0
     )
-    sift = cv2.SIFT_create(MAX_FEATURES, contrastThreshold=CONTRAST)
+    sift = cv2.SIFT_create(most, contrastThreshold=CONTRAST)
     found = {(point.pt, point.size): point for point in sift.detect(grey, inside)}
     for point in found.values():
         point.angle = 0.0
     points, raw = sift.compute(grey, list(found.values()))
     if not points:
-        return _Features(np.zeros((0, 2)), np.zeros((0, 128), np.float32))
+        return UprightFeatures(np.zeros((0, 2)), np.zeros((0, 128), np.float32))
     # OpenCV's whole numbers are pixel centres.
     pixels = np.array([point.pt for point in points]) + 0.5
     places = np.array(corner) + pixels * (gsd_m, -gsd_m)
     share = raw / np.maximum(raw.sum(axis=1, keepdims=True), 1e-6)
-    return _Features(places, np.sqrt(share).astype(np.float32))
+    return UprightFeatures(places, np.sqrt(share).astype(np.float32))
 
 
-def _matches(own: _Features, there: _Features) -> tuple[Float64, Float64]:
-    """Places of features that are each other's best match and clearly so, float64 [N, 2] each."""
+def mutual_matches(
+    own: UprightFeatures, there: UprightFeatures, reach_m: float | None
+) -> tuple[Float64, Float64]:
+    """Places of features that are each other's best match and clearly so, float64 [N, 2] each.
+
+    Args:
+        own: of one patch.
+        there: of another.
+        reach_m: how far apart the places of a match may be; any distance when `None`.
+    """
     if len(own.places) == 0 or len(there.places) < 2:
         return np.zeros((0, 2)), np.zeros((0, 2))
     likeness = own.descriptors @ there.descriptors.T
-    away = np.abs((own.places @ _COMPLEX)[:, None] - (there.places @ _COMPLEX)[None])
-    likeness[away > REACH_M] = -1.0
+    if reach_m is not None:
+        away = np.abs((own.places @ _COMPLEX)[:, None] - (there.places @ _COMPLEX)[None])
+        likeness[away > reach_m] = -1.0
     first = likeness.argmax(axis=1)
     rows = np.arange(len(first))
     mutual = (likeness.argmax(axis=0)[first] == rows) & (likeness[rows, first] > -1.0)
