@@ -150,7 +150,7 @@ def test_a_head_whose_base_has_changed_is_refused(finished: Path, tmp_path: Path
     metadata[key] = metadata[key].replace('"base_sha256": "', '"base_sha256": "beef')
     foreign = tmp_path / "step-0000002.safetensors"
     checkpoint.write_tensors(foreign, checkpoint.read_tensors(source), metadata)
-    with pytest.raises(ResourceError, match="first: has hash .* the head was trained on beef"):
+    with pytest.raises(ResourceError, match=r"first: has hash .* the head was trained on beef"):
         export(Request(str(foreign), tmp_path / "out.onnx"))
 
 

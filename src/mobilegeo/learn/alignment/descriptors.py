@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-LOADING = 1e-4
+LOADING = 1e-3
 """Added to the moment's diagonal, as a share of its mean, so that the factorisation exists; a pack
 bounds its eigenvalues from below instead (`mobilegeo.maps.descriptors.FLOOR`)."""
 

@@ -26,34 +26,40 @@ class Heatmaps:
 
     Attributes:
         everywhere: float32 [N, M, R, K], on all windows.
-        wrong: float32 [N, P, R, K], on their own window under wrong poses.
+        wrong: float32 [N, poses, R, K], on their own window under wrong poses; None without any.
     """
 
     everywhere: Tensor
-    wrong: Tensor
+    wrong: Tensor | None
 
 
 def heatmaps(
     head: AlignmentHead, batch: Batch, poses: Sequence[tuple[float, float]] = ()
 ) -> Heatmaps:
-    """Features → descriptors, whitened over the batch's windows → scores.
+    """Features → descriptors → scores.
+
+    Each window stands for a map: its statistics whiten its own photos and, as more of its
+    ground, all other windows.
 
     Args:
         head: the network.
         batch: features.
         poses: turns and logarithms of scale, see `poses`.
     """
-    margin = batch.margin
+    margin, side = batch.margin, batch.seen.shape[-1]
     inner = slice(margin, batch.windows.shape[-1] - margin)
     maps, photos = head(batch.windows)[..., inner, inner], head(batch.photos)
-    whitening = Whitening.of(maps, batch.known)
-    cells = whitening.descriptors(photos, batch.seen)
-    spectra = WindowSpectra(
-        whitening.descriptors(maps, batch.known), batch.known, batch.seen.shape[-1]
-    )
-    everywhere = spectra.everywhere(cells, batch.seen)
-    wrong = [spectra.at_home(*displaced(cells, batch.seen, *pose), batch.home) for pose in poses]
-    return Heatmaps(everywhere, torch.stack(wrong, dim=1) if wrong else everywhere[:, :0])
+    everywhere, wrong = [], []
+    for home in range(len(maps)):
+        own = batch.home == home
+        seen, at = batch.seen[own], batch.home[own]
+        whitening = Whitening.of(maps[home : home + 1], batch.known[home : home + 1])
+        spectra = WindowSpectra(whitening.descriptors(maps, batch.known), batch.known, side)
+        cells = whitening.descriptors(photos[own], seen)
+        everywhere.append(spectra.everywhere(cells, seen))
+        turned = [spectra.at_home(*displaced(cells, seen, *pose), at) for pose in poses]
+        wrong += [torch.stack(turned, dim=1)] if poses else []
+    return Heatmaps(torch.cat(everywhere), torch.cat(wrong) if wrong else None)
 
 
 @dataclass(frozen=True)

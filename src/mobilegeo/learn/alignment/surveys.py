@@ -100,9 +100,10 @@ class SimulatedSurveys:
             if square is not None and is_place(source, square):
                 return index, square
         raise ResourceError(
-            self.sources[0].name, f"and its like show no place in {ATTEMPTS} tries",
-            "give imagery with some texture",
-        )  # fmt: skip
+            "sources",
+            f"show no place of {self.layout.size_px} px in {ATTEMPTS} tries",
+            "give larger imagery with some texture",
+        )
 
     def _photo(
         self, index: int, square: Square, offset: NDArray[np.float64], rng: np.random.Generator

@@ -131,7 +131,7 @@ class HeatmapCrossEntropy(nn.Module):
             offset: float [N, 2], row and column of each photo's middle among the corners. Photos
                 of which a corner around it has no score are left out.
             ignored: bool [N, M], windows that show ground of h(i) as well: neither right nor wrong.
-            wrong: float [N, P, R, K], s_i^p on h(i).
+            wrong: float [N, P, R, K], s_i^p on h(i); none when `None`.
 
         Returns:
             A scalar.
