@@ -6,13 +6,14 @@ Prints for each map and encoder what `descriptors.py` prints, and for each encod
 photos it beats the first one.
 
     python benchmarks/alignment_head.py --encoder first runs/aligned.onnx \
-        --located runs/autzen runs/autzen \
+        --located runs/autzen runs/autzen --south autzen \
         --located runs/sheffield ../shared/data/drone/sheffield_cross/images
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +25,24 @@ from mobilegeo.locate.confidence import margin
 from mobilegeo.maps.descriptors import CHANNELS, WHITENING
 
 BITS = 4
+HEADER = (
+    "| map, encoder | channels | whitening | bits | MB/km² | right | median | root mean square |"
+    " margin | its tenth | peak over noise | agreement |\n|" + "---|" * 12
+)
+COMPARISON = (
+    "| right now | lost | higher margin, median change | higher agreement | larger error, m |\n|"
+    + "---|" * 6
+)
 
 
 def located(
-    run: Path, photos: Path, every: int, encoder: Encoder
+    run: Path, photos: Path, every: int, encoder: Encoder, south: bool
 ) -> tuple[Case, list[tuple[Alignment, float]]]:
     """A map described by an encoder, and its photos' alignments with their errors, metres."""
     case = described(run, photos, every, encoder)
+    if south:
+        middle = case.pack.frame.point(0.0, 0.0).lat
+        case = replace(case, photos=[one for one in case.photos if one[2].lat < middle])
     channels = min(CHANNELS, encoder.spec.feature_dim)
     return case, aligned(case, reduced(case, channels, WHITENING, BITS), encoder)
 
@@ -55,26 +67,26 @@ def compared(first: list[tuple[Alignment, float]], other: list[tuple[Alignment, 
 def main() -> None:
     """Prints two tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--located", type=Path, nargs=2, action="append", required=True,
-                        metavar=("RUN", "PHOTOS"))  # fmt: skip
-    parser.add_argument("--encoder", nargs="+", required=True, help="the first is compared with")
-    parser.add_argument("--every", type=int, default=3, help="take every n-th photo")
+    add = parser.add_argument
+    runs = {"type": Path, "nargs": 2, "action": "append", "metavar": ("RUN", "PHOTOS")}
+    add("--located", required=True, **runs)
+    add("--encoder", nargs="+", required=True, help="the first is what others are compared with")
+    add("--south", nargs="*", default=[], help="runs of which only the southern half is held out")
+    add("--every", type=int, default=3, help="take every n-th photo")
     options = parser.parse_args()
     encoders = {Path(name).stem: load_encoder(name) for name in options.encoder}
-    print("| map, encoder | channels | whitening | bits | MB/km² | right | median | root mean square |"
-          " margin | its tenth | peak over noise | agreement |\n|" + "---|" * 12)  # fmt: skip
+    print(HEADER)
     changes = []
     for run, photos in options.located:
         results = []
         for name, encoder in encoders.items():
-            case, found = located(run, photos, options.every, encoder)
+            case, found = located(run, photos, options.every, encoder, run.name in options.south)
             variant = (min(CHANNELS, encoder.spec.feature_dim), WHITENING, BITS)
             print(row(f"{run.name}, {name}", variant, found, case.pack.spec.cell_m), flush=True)
             results.append(found)
             if len(results) > 1:
                 changes.append(f"| {run.name}, {name} |{compared(results[0], found)}")
-    print(f"\n| against {next(iter(encoders))} | right now | lost | higher margin, median change |"
-          " higher agreement | larger error, m |\n|" + "---|" * 6)  # fmt: skip
+    print(f"\n| against {options.encoder[0]} {COMPARISON}")
     print("\n".join(changes))
 
 
