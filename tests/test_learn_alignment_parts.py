@@ -182,7 +182,7 @@ def test_configuration_rejects_what_cannot_be_meant(tmp_path: Path) -> None:
     assert config.data_root == tmp_path.parent / "data"
     for override, message in (
         ("surveys=0", "surveys is below 1"),
-        ("warmup_steps=600", "warmup_steps is 600; give fewer"),
+        ("warmup_steps=400", "warmup_steps is 400; give fewer"),
         ("layout.reach_px=65", "reach_px is 65, so that photos would hang over"),
         ("head.hiden=3", r"unknown keys \['hiden'\]"),
     ):

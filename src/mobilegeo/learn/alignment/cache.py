@@ -127,10 +127,10 @@ def encoded(survey: Survey, encoder: Encoder, margin_px: int) -> dict[str, NDArr
     """One survey as the cache holds it; arrays as in the module, without their first axis."""
     spec = encoder.spec
     stride = spec.feature_stride_px
-    shown = survey.window.any(axis=2)
+    shown = np.asarray(survey.window.any(axis=2))
     window = encoder.features(spec.fill(survey.window, shown)[None])[0]
     inner = slice(margin_px, len(shown) - margin_px)
-    inside = survey.photos.any(axis=3)
+    inside = np.asarray(survey.photos.any(axis=3))
     filled = [spec.fill(*pair) for pair in zip(survey.photos, inside, strict=True)]
     photos = np.concatenate([encoder.features(photo[None]) for photo in filled])
     seen = np.stack([covered_cells(valid, stride, CELL_COVERAGE) for valid in inside])
