@@ -106,7 +106,8 @@ def run(config_path: Path, overrides: Sequence[str] = (), *, tell: Tell, advance
             losses.append(train_step(trainer, config, training, surveys))
             advance("steps", trainer.step, config.steps)
         seconds = round(time.monotonic() - started, 1)
-        _note(trainer, config, validation, {"loss": float(np.mean(losses)), "seconds": seconds}, tell)
+        done = {"loss": float(np.mean(losses)), "seconds": seconds}
+        _note(trainer, config, validation, done, tell)
     return checkpoint.checkpoint_path(config.out, trainer.step)
 
 
