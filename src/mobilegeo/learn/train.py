@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import get_args
 
 from mobilegeo.errors import UsageError
-from mobilegeo.learn import layout
+from mobilegeo.learn import alignment, layout
+from mobilegeo.learn.alignment.config import TASK as ALIGNMENT_HEAD
 from mobilegeo.learn.configuration import read_toml
 from mobilegeo.learn.layout.config import TASK as LAYOUT_HEAD
 from mobilegeo.learn.training.config import Task
@@ -33,7 +34,9 @@ def train(path: Path, overrides: Sequence[str] = (), *, tell: Tell, advance: Adv
     task = read_toml(path, overrides).get("task")
     if task == LAYOUT_HEAD:
         return layout.run(path, overrides)
-    known = (*get_args(Task), LAYOUT_HEAD)
+    if task == ALIGNMENT_HEAD:
+        return alignment.run(path, overrides, tell=tell, advance=advance)
+    known = (*get_args(Task), LAYOUT_HEAD, ALIGNMENT_HEAD)
     if task not in known:
         raise UsageError(path, f"has task {task!r}", f"write task = one of: {', '.join(known)}")
     return run(path, overrides, tell=tell, advance=advance)

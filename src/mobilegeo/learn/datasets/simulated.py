@@ -107,12 +107,12 @@ class SimulatedPairs:
         pool = self.pools[rng.choice(len(self.pools), p=weights / weights.sum())]
         index = int(rng.choice(pool.members))
         source = self.sources[index]
-        side_m = self._side(source, pool, rng)
+        side_m = draw_side_m(source, pool, self.size_px, rng)
         places: list[tuple[int, Square]] = []
         for _ in range(ATTEMPTS):
             taken = [square for other, square in places if other == index]
-            square = _draw_square(source, side_m, taken, rng)
-            if square is not None and self._is_place(source, square):
+            square = draw_square(source, side_m, taken, rng)
+            if square is not None and is_place(source, square):
                 places.append((index, square))
             else:
                 index = int(rng.choice(self._alike[source.group]))
@@ -121,25 +121,28 @@ class SimulatedPairs:
                 break
         return places
 
-    def _side(self, source: Source, pool: Pool, rng: np.random.Generator) -> float:
-        """Log-uniform within what the pool asks for and the source can give, metres."""
-        least = max(pool.footprint_m[0], self.size_px * source.gsd_m / UPSAMPLING)
-        most = min(pool.footprint_m[1], source.width_m, source.depth_m)
-        return float(np.exp(rng.uniform(np.log(min(least, most)), np.log(most))))
-
-    def _is_place(self, source: Source, square: Square) -> bool:
-        grid = ground_grid(pixel_to_ground(square, ViewError.none(), 32), 32)
-        small, inside = sample_image(source, grid)
-        white_or_black = (small.min(axis=2) > 250) | (small.max(axis=2) < 4)
-        return bool(
-            inside.mean() > 0.95 and white_or_black.mean() < 0.1 and small.std() > LEAST_TEXTURE
-        )
-
     def _pair(self, index: int, square: Square, symmetry: int, rng: np.random.Generator) -> Pair:
         source = self.sources[index]
         query = draw_query(source, square, self.size_px, rng)
         tile = draw_tile(source, square, self.size_px, rng)
         return Pair(turned(query, symmetry), turned(tile, symmetry), index, square)
+
+
+def draw_side_m(source: Source, pool: Pool, size_px: int, rng: np.random.Generator) -> float:
+    """Side of a square, log-uniform within what the pool asks for and the source can give."""
+    least = max(pool.footprint_m[0], size_px * source.gsd_m / UPSAMPLING)
+    most = min(pool.footprint_m[1], source.width_m, source.depth_m)
+    return float(np.exp(rng.uniform(np.log(min(least, most)), np.log(most))))
+
+
+def is_place(source: Source, square: Square) -> bool:
+    """Whether a square shows enough ground, and not open water or sand alone."""
+    grid = ground_grid(pixel_to_ground(square, ViewError.none(), 32), 32)
+    small, inside = sample_image(source, grid)
+    white_or_black = (small.min(axis=2) > 250) | (small.max(axis=2) < 4)
+    return bool(
+        inside.mean() > 0.95 and white_or_black.mean() < 0.1 and small.std() > LEAST_TEXTURE
+    )
 
 
 def turned(image: NDArray[np.uint8], symmetry: int) -> NDArray[np.uint8]:
@@ -152,14 +155,20 @@ def turned(image: NDArray[np.uint8], symmetry: int) -> NDArray[np.uint8]:
 
 
 def draw_query(
-    source: Source, square: Square, size_px: int, rng: np.random.Generator
+    source: Source,
+    square: Square,
+    size_px: int,
+    rng: np.random.Generator,
+    error: ViewError | None = None,
 ) -> NDArray[np.uint8]:
     """A drone photo of the square as the localizer would normalise it, uint8 [S, S, 3].
 
-    Shifted, turned, scaled and tilted by what telemetry leaves, with relief displacement where a
-    surface model is known and a smooth random one where it is not; black outside the photo.
+    Shifted, turned, scaled and tilted by what telemetry leaves (drawn at random unless `error`
+    tells), with relief displacement where a surface model is known and a smooth random one where
+    it is not; black outside the photo.
     """
-    grid = ground_grid(pixel_to_ground(square, ViewError.draw(rng), size_px), size_px)
+    error = ViewError.draw(rng) if error is None else error
+    grid = ground_grid(pixel_to_ground(square, error, size_px), size_px)
     if source.height_m is not None:
         off_nadir = rng.normal(0.0, 0.1, 2) * square.side_m
         foot = (square.x_m + float(off_nadir[0]), square.y_m + float(off_nadir[1]))
@@ -187,7 +196,7 @@ def draw_tile(
     return np.where(inside[..., None], tile, 0).astype(np.uint8)
 
 
-def _draw_square(
+def draw_square(
     source: Source, side_m: float, taken: Sequence[Square], rng: np.random.Generator
 ) -> Square | None:
     """A square inside the source, near those already taken there but not on them; or `None`."""

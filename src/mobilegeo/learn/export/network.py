@@ -15,6 +15,7 @@ from mobilegeo.learn.export.onnx import MULTIPLE_PX
 from mobilegeo.learn.export.student import student_encoder
 from mobilegeo.learn.models.place_encoder import ModelConfig, PlaceEncoder
 from mobilegeo.learn.models.saved import holds_network
+from mobilegeo.learn.models.saved_head import holds_head
 
 FEATURE_GSD_M = 0.5
 
@@ -41,6 +42,10 @@ def read_checkpoint(checkpoint: Path) -> tuple[nn.Module, ImageSpec]:
     metadata = read_metadata(checkpoint)
     if holds_network(metadata):
         return student_encoder(checkpoint, FEATURE_GSD_M, MULTIPLE_PX)
+    if holds_head(metadata):
+        raise ResourceError(
+            checkpoint, "holds an alignment head alone", "export it with `mobilegeo learn export`"
+        )
     if not {"model", "model_id"} <= set(metadata):
         raise ResourceError(
             checkpoint, "does not say which network it holds", "give a file that training wrote"

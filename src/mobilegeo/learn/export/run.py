@@ -6,19 +6,26 @@ import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from mobilegeo.encoder import SHIPPED, load_encoder
 from mobilegeo.encoder.base import FLOAT32, PRECISIONS
 from mobilegeo.errors import UsageError
+from mobilegeo.learn.checkpoint import read_metadata
 from mobilegeo.learn.datasets.sources import Source
+from mobilegeo.learn.export.aligned import aligned_encode, base_of, write_aligned
 from mobilegeo.learn.export.half import halve
 from mobilegeo.learn.export.imagery import generated, halves, images_of, open_imagery, views_of
 from mobilegeo.learn.export.network import read_checkpoint
 from mobilegeo.learn.export.onnx import write_onnx
-from mobilegeo.learn.export.parity import Parity, compare, require_parity, torch_encode
+from mobilegeo.learn.export.parity import (
+    Encode,
+    Parity,
+    compare,
+    require_parity,
+    torch_encode,
+)
 from mobilegeo.learn.export.quantize import quantise
 from mobilegeo.learn.export.recall import (
     QUERIES,
@@ -27,6 +34,8 @@ from mobilegeo.learn.export.recall import (
     recall_on_pairs,
     require_recall,
 )
+from mobilegeo.learn.export.source import model_file
+from mobilegeo.learn.models.saved_head import holds_head, load_head
 from mobilegeo.output.atomic import make_folder
 
 CALIBRATION_IMAGES = 64
@@ -162,23 +171,26 @@ def _is_checkpoint(source: str) -> bool:
 def _make(request: Request, folder: Path, progress: Progress) -> tuple[Path, dict[str, Any]]:
     """The proven file in `folder`, and how it was proven."""
     if not _is_checkpoint(request.source):
-        return _derive(request, _exported(request.source), folder, progress)
-    model, spec = read_checkpoint(Path(request.source))
-    base = write_onnx(model, spec, folder / "float32.onnx")
+        return _derive(request, model_file(request.source), folder, progress)
+    base, reference = _float32(Path(request.source), folder / "float32.onnx")
+    spec = load_encoder(base).spec
     sources = generated() if request.imagery is None else open_imagery(request.imagery, spec)
     images = images_of(views_of(sources, spec, request.seed), COMPARED_IMAGES)
-    parity = compare(torch_encode(model, spec), load_encoder(base).encode, images)
+    parity = compare(reference, load_encoder(base).encode, images)
     require_parity(parity, request.out)
     if request.precision == FLOAT32:
         return base, {"against": "torch", "parity": parity}
     return _derive(request, base, folder, progress)
 
 
-def _exported(source: str) -> Path:
-    """The file of a shipped encoder or of a path."""
-    if source in SHIPPED:
-        return Path(str(files("mobilegeo.encoder") / "weights" / SHIPPED[source]))
-    return Path(source)
+def _float32(checkpoint: Path, out: Path) -> tuple[Path, Encode]:
+    """A checkpoint's encoder as a file, and what to compare it with."""
+    if holds_head(read_metadata(checkpoint)):
+        saved = load_head(checkpoint)
+        encoder = base_of(saved)
+        return write_aligned(saved, encoder, out), aligned_encode(saved, encoder)
+    model, spec = read_checkpoint(checkpoint)
+    return write_onnx(model, spec, out), torch_encode(model, spec)
 
 
 def _derive(
