@@ -233,8 +233,9 @@ class Localizer:
         else:
             with watch.stage("align"):
                 alignment = self.align(prepared, matches)
-            with watch.stage("verify"):
-                verification = self.verify(prepared, alignment)
+            if self.options.verify:
+                with watch.stage("verify"):
+                    verification = self.verify(prepared, alignment)
             fix = aligned_fix(self.pack, prepared, alignment, verification)
         fix = replace(fix, candidates=candidates(self.pack, matches[: self.options.top]))
         return Trace(
