@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -86,10 +87,11 @@ class Workspace:
 
     def write_array(self, name: str, array: np.ndarray[Any, Any]) -> None:
         """Writes one array as .npy, whole or not at all."""
-        with self.replacing(name) as temporary:
-            np.save(temporary, array)
+        content = io.BytesIO()  # given a file, numpy does not say that the disk is full
+        np.save(content, array)
+        self.write_bytes(name, content.getbuffer())
 
-    def write_bytes(self, name: str, data: bytes) -> None:
+    def write_bytes(self, name: str, data: bytes | memoryview) -> None:
         """Writes a file, whole or not at all."""
         with self.replacing(name) as temporary:
             temporary.write_bytes(data)
