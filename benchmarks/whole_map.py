@@ -34,7 +34,7 @@ from mobilegeo.locate.scan import Block, blocks
 from mobilegeo.locate.template import view_templates
 from mobilegeo.maps import open_map
 from mobilegeo.maps.cells import CHUNK_CELLS, FEATURE_STEP, CellBox, FeatureBlock, quantised
-from mobilegeo.maps.descriptors import DescriptorBasis, restored, stored, unit_cells
+from mobilegeo.maps.descriptors import DescriptorBasis, restored, stored
 from mobilegeo.maps.pack import MapPack
 from mobilegeo.metadata.telemetry import read_telemetry_csv
 from mobilegeo.photo import read_photo
@@ -55,9 +55,7 @@ class ArrayMap:
     def __init__(self, features: np.ndarray, encoder: Encoder) -> None:
         self.spec = encoder.spec
         known = features[features.any(axis=2)][::7].astype(np.float32) * FEATURE_STEP
-        mean, std = known.mean(axis=0), known.std(axis=0)
-        unit = unit_cells((known - mean) / std, np.ones(len(known), bool))
-        self.basis = DescriptorBasis.fitted(mean, std, unit.T @ unit / len(unit))
+        self.basis = DescriptorBasis.of(known)
         rows = [
             stored(self.basis.unit(row * np.float32(FEATURE_STEP), valid), valid)
             for row, valid in zip(features, features.any(axis=2), strict=True)

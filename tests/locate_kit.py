@@ -135,14 +135,6 @@ class BlockEncoder:
         return Encoded(self.embed(images), self.features(images))
 
 
-def whitened(features):
-    """The basis that a build fits to these features, float32 [N, C]."""
-    mean, std = features.mean(axis=0), features.std(axis=0)
-    standard = (features - mean) / std
-    unit = standard / np.linalg.norm(standard, axis=1, keepdims=True)
-    return DescriptorBasis.fitted(mean, std, unit.T @ unit / len(unit))
-
-
 def plain_basis(channels):
     """The basis that leaves features as they are."""
     return DescriptorBasis(
@@ -162,7 +154,7 @@ class MemoryMap:
         features = encoder.features(ground.image[None])[0]
         self.reach = round(ground.half_m / CELL_M)
         known = np.ones(features.shape[:2], bool) if valid is None else valid
-        self.basis = whitened(features[known])
+        self.basis = DescriptorBasis.of(features[known])
         self.cells = self.basis.unit(features, known)
 
     def features(self, x0_cell, y0_cell, width, height):

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from locate_kit import BlockEncoder, whitened
+from locate_kit import BlockEncoder
 from mobilegeo.locate import coarse as coarse_module
 from mobilegeo.locate.coarse import REACH_M, CoarseMap
 from mobilegeo.locate.correlate import Template
 from mobilegeo.locate.prior import Box
 from mobilegeo.maps.cells import CHUNK_CELLS, CellBox
+from mobilegeo.maps.descriptors import DescriptorBasis
 
 CELL_M = BlockEncoder().spec.cell_m
 ROWS, COLUMNS = 3, 4
@@ -29,7 +30,7 @@ class Chunked:
         noise = rng.normal(size=(height // 2, width // 2, self.spec.feature_dim))
         planes = [cv2.resize(p, (width, height)) for p in np.moveaxis(noise, 2, 0)]
         smooth = np.stack(planes, axis=2) * rng.uniform(0.5, 2.0, self.spec.feature_dim)
-        self.basis = whitened(smooth.reshape(-1, smooth.shape[2]))
+        self.basis = DescriptorBasis.of(smooth.reshape(-1, smooth.shape[2]))
         self.cells = self.basis.unit(smooth, np.ones((height, width), bool))
         self.feature_extent = CellBox(-2 * CHUNK_CELLS, -1 * CHUNK_CELLS, width, height)
         whole = {(r, c) for r in range(-1, ROWS - 1) for c in range(-2, COLUMNS - 2)}
@@ -135,7 +136,7 @@ def test_places_lie_apart():
 def test_blocks_and_threads_do_not_change_the_answer(monkeypatch):
     template = MAP.template(-90, 50, 24)
     whole = COARSE.places([template], [MAP.area], anywhere, 6)
-    monkeypatch.setattr(coarse_module, "_threads", lambda: 1)
+    monkeypatch.setattr(coarse_module, "threads", lambda: 1)
     assert COARSE.places([template], [MAP.area], anywhere, 6) == whole
     monkeypatch.setattr("mobilegeo.locate.scan.BLOCK_CELLS", 37)
     cut = COARSE.places([template], [MAP.area], anywhere, 6)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from locate_kit import plain_basis, whitened
+from locate_kit import plain_basis
 from mobilegeo.maps.descriptors import (
     CHANNELS,
     LEVELS,
@@ -55,13 +55,26 @@ def test_of_few_channels_all_are_kept_and_one_without_content_stays_finite():
     rng = np.random.default_rng(1)
     features = rng.normal(size=(500, 3)).astype(np.float32)
     features[:, 2] = features[:, 0]
-    basis = whitened(features)
+    basis = DescriptorBasis.of(features)
     assert basis.channels == 3
     assert np.isfinite(basis.unit(features, np.ones(500, bool))).all()
 
 
+def test_the_basis_of_features_at_hand_is_fitted_to_their_moments():
+    rng = np.random.default_rng(3)
+    features = (rng.normal(size=(400, 6)) @ rng.normal(size=(6, 6)) + 5).astype(np.float32)
+    basis = DescriptorBasis.of(features)
+    np.testing.assert_allclose(basis.mean, features.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(basis.std, features.std(axis=0), rtol=1e-5)
+    standard = (features - features.mean(axis=0)) / features.std(axis=0)
+    unit = standard / np.linalg.norm(standard, axis=1, keepdims=True)
+    within = basis.axes.T @ (unit.T @ unit / len(unit)) @ basis.axes
+    strengths = np.linalg.eigvalsh(unit.T @ unit / len(unit))[::-1]
+    np.testing.assert_allclose(within, np.diag(strengths ** (1 - WHITENING)), atol=1e-4)
+
+
 def test_the_record_gives_the_basis_back():
-    basis = whitened(np.random.default_rng(2).normal(size=(100, 5)).astype(np.float32))
+    basis = DescriptorBasis.of(np.random.default_rng(2).normal(size=(100, 5)).astype(np.float32))
     again = DescriptorBasis.from_record(basis.to_record())
     for name in ("mean", "std", "axes"):
         np.testing.assert_array_equal(getattr(again, name), getattr(basis, name))

@@ -36,17 +36,10 @@ def features(seed: int, *shape: int) -> np.ndarray:
     return (mixed + rng.normal(size=shape[-1])).astype(np.float32)
 
 
-def basis_of(cells: np.ndarray) -> DescriptorBasis:
-    """The basis that a pack would have of cells [n, C]."""
-    mean, std = cells.mean(axis=0, dtype=np.float64), cells.std(axis=0, dtype=np.float64)
-    unit = unit_cells(((cells - mean) / std).astype(np.float32), np.ones(len(cells), bool))
-    return DescriptorBasis.fitted(mean, std, (unit.T @ unit / len(unit)).astype(np.float64))
-
-
 def test_whitening_has_the_cosines_of_a_pack() -> None:
     maps, photos = features(0, 3, 12, 12, 8), features(1, 2, 6, 6, 8)
     known = np.random.default_rng(2).random((3, 12, 12)) < 0.9
-    basis = basis_of(maps[known])
+    basis = DescriptorBasis.of(maps[known])
     every = np.ones((2, 6, 6), bool)
     expected = basis.unit(photos, every).reshape(-1, 8) @ basis.unit(maps, known).reshape(-1, 8).T
     whitening = Whitening.of(_channels_first(maps), torch.from_numpy(known))
@@ -71,7 +64,7 @@ def test_whitening_undoes_scale_and_shift() -> None:
 @pytest.mark.parametrize("descriptors", [48, 16])
 def test_head_starts_at_the_untrained_descriptors(descriptors: int) -> None:
     cells = features(0, 4, 9, 9, 96)
-    basis = basis_of(cells.reshape(-1, 96))
+    basis = DescriptorBasis.of(cells.reshape(-1, 96))
     head = AlignmentHead(96, HeadConfig(descriptors, 8))
     head.start(basis)
     with torch.no_grad():

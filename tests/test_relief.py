@@ -12,7 +12,6 @@ from locate_kit import (
     pixel_centres,
     plain_basis,
     seen_ground,
-    whitened,
 )
 from mobilegeo.locate.correlate import MapSpectrum
 from mobilegeo.locate.normalise import project
@@ -23,6 +22,7 @@ from mobilegeo.locate.template import (
     template_patch,
     visible_centre,
 )
+from mobilegeo.maps.descriptors import DescriptorBasis
 from mobilegeo.maps.tiling import Extent
 
 GROUND = Ground(side_m=600.0, grain_m=(10.0, 20.0))
@@ -208,7 +208,7 @@ def test_a_template_over_relief_fits_the_map_better_than_one_on_a_plane():
         assert (plain.image == patches[0].image).all()
     map_image = GROUND.colours(*points(patches[0], place)).astype(np.uint8)
     features = encoder.features(map_image[None])[0]
-    basis = whitened(features.reshape(-1, 9))
+    basis = DescriptorBasis.of(features.reshape(-1, 9))
     valid = np.ones(features.shape[:2], dtype=bool)
     spectrum = MapSpectrum(basis.unit(features, valid), valid, len(valid))
     middle = len(valid) // 2

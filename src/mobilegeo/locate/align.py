@@ -107,14 +107,6 @@ class Alignment:
         return math.sqrt(self.spread[3, 3]) * self.relative_noise
 
 
-@dataclass(frozen=True)
-class Look:
-    """A template, and how its cells resemble the map around a place."""
-
-    template: Template
-    seen: Likeness
-
-
 class Aligner:
     """Aligns one photo with one map.
 
@@ -222,15 +214,14 @@ class Aligner:
         margin = math.ceil(MAX_SIDE_M / 2 / spec.cell_m) + REACH_CELLS
         window = open_window(self._map, block, margin)
         middle = margin + CORNERS
-        looks: list[Look] = []
+        looks: list[Likeness] = []
 
         def look(view: GroundView, offset_m: tuple[float, float]) -> CornerScores:
             template = flat
             if looks or self._map.surface is not None:
                 template = self._template(mode, view, offset_m)
             seen = likeness(template, window.cells, window.valid, middle, middle)
-            looks.append(Look(template, seen))
-
+            looks.append(seen)
             centre = aimed_at(view)
 
             @cache
@@ -244,10 +235,10 @@ class Aligner:
         last = looks[-1]
         x_m = (block.x0 + found.column) * spec.cell_m
         y_m = (block.y0 + block.height - found.row) * spec.cell_m
-        strength = found.score * _weight(last.template)
+        strength = found.score * math.sqrt(len(last.south))
         best = Mode(x_m, y_m, found.score, strength, found.view)
         south, east = (corner - CORNERS for corner in found.corner)
-        return Peak(best, found.spread, found.width_m, agreement(last.seen, south, east))
+        return Peak(best, found.spread, found.width_m, agreement(last, south, east))
 
     def _template(self, mode: Mode, view: GroundView, offset_m: tuple[float, float]) -> Template:
         """The photo at a mode's place, its middle moved from `visible_centre` by an offset."""

@@ -1,15 +1,14 @@
-"""Where to look on a large map: the map at half resolution, in a third of the channels.
+"""Where to look on a large map: the map at half resolution, in two thirds of the directions.
 
 Descriptors of 2 × 2 cells are added up, in the directions in which the map itself varies most; a
 template likewise. The masked cosine correlation over all of the map
-then costs about a fifteenth, and its best places are where alignment looks closely. The true place
+then costs a small part of it, and its best places are where alignment looks closely. The true place
 was always among the best 16 (`docs/results/whole_map.md`).
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilegeo.encoder.base import ImageSpec
-from mobilegeo.locate.correlate import MapSpectrum, Template
+from mobilegeo.locate.correlate import MapSpectrum, Template, threads
 from mobilegeo.locate.prior import Box
 from mobilegeo.locate.scan import MODE_DISTANCE_M, Block, blocks
 from mobilegeo.maps.cells import CHUNK_CELLS, CellBox
@@ -100,8 +99,8 @@ class CoarseMap:
         self._channels = min(CHANNELS, descriptors.basis.channels)
         self._cells = np.zeros((self._height, self._width, self._channels), np.float32)
         self._valid = np.zeros((self._height, self._width), np.bool_)
-        with ThreadPoolExecutor(_threads()) as threads:
-            list(threads.map(self._fill, sorted(descriptors.feature_chunks)))
+        with ThreadPoolExecutor(threads()) as pool:
+            list(pool.map(self._fill, sorted(descriptors.feature_chunks)))
 
     def places(
         self,
@@ -122,8 +121,8 @@ class CoarseMap:
             At most `count`, the most promising first, more than `MODE_DISTANCE_M` apart.
         """
         pooled = [self._pooled(template) for template in templates]
-        with ThreadPoolExecutor(_threads()) as threads:
-            found = threads.map(
+        with ThreadPoolExecutor(threads()) as pool:
+            found = pool.map(
                 lambda block: self._places(block, pooled, allowed, count),
                 blocks(areas, self._cell_m),
             )
@@ -213,8 +212,3 @@ def _highest(strengths: Float32, which: NDArray[np.int32], block: Block, count: 
         rows = slice(max(0, row - reach), row + reach + 1)
         strengths[rows, max(0, column - reach) : column + reach + 1] = -np.inf
     return places
-
-
-def _threads() -> int:
-    """NumPy's transforms and products let other threads run; more than four gain little."""
-    return min(4, os.cpu_count() or 1)

@@ -94,13 +94,18 @@ class MapSpectrum:
 
 @cache
 def pool() -> ThreadPoolExecutor:
-    """Threads for transforms, which let go of Python's lock; more than four gain little."""
-    return ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="correlate")
+    """Threads for transforms."""
+    return ThreadPoolExecutor(threads(), thread_name_prefix="correlate")
+
+
+def threads() -> int:
+    """NumPy's transforms and products let other threads run; more than four gain little."""
+    return min(4, os.cpu_count() or 1)
 
 
 def shared_out(channels: int) -> list[slice]:
     """Channels in as many parts as there are threads, nearly equal, none empty."""
-    edges = np.linspace(0, channels, min(4, os.cpu_count() or 1, channels) + 1).astype(int)
+    edges = np.linspace(0, channels, min(threads(), channels) + 1).astype(int)
     return [slice(first, last) for first, last in pairwise(edges.tolist())]
 
 

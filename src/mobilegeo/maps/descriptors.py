@@ -66,6 +66,18 @@ class DescriptorBasis:
             np.asarray(vectors[:, order] * strength, dtype=np.float32),
         )
 
+    @classmethod
+    def of(cls, features: Float32) -> Self:
+        """The basis of a map all of whose features, float32 [N, C], are at hand.
+
+        Every channel has to vary. A build, whose features are on disk, calls `fitted`.
+        """
+        mean = features.mean(axis=0, dtype=np.float64)
+        std = features.std(axis=0, dtype=np.float64)
+        standard = np.asarray((features - mean) / std, dtype=np.float32)
+        unit = unit_cells(standard, np.ones(len(standard), np.bool_))
+        return cls.fitted(mean, std, (unit.T @ unit / len(unit)).astype(np.float64))
+
     @property
     def channels(self) -> int:
         """K."""

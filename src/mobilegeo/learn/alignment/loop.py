@@ -24,7 +24,7 @@ from mobilegeo.learn.losses.correlation import HeatmapCrossEntropy
 from mobilegeo.learn.models.alignment_head import AlignmentHead
 from mobilegeo.learn.models.saved_head import described
 from mobilegeo.learn.training.optimiser import schedule
-from mobilegeo.maps.descriptors import DescriptorBasis, unit_cells
+from mobilegeo.maps.descriptors import DescriptorBasis
 
 START_SURVEYS = 64
 """Windows whose principal directions the head starts from."""
@@ -134,11 +134,7 @@ def starting_basis(training: Cache) -> DescriptorBasis:
     windows, known = arrays["windows"].astype(np.float32), arrays["known"].astype(np.bool_)
     margin = (windows.shape[-1] - known.shape[-1]) // 2
     inner = slice(margin, windows.shape[-1] - margin)
-    cells = windows[..., inner, inner].transpose(0, 2, 3, 1)[known]
-    mean, std = cells.mean(axis=0, dtype=np.float64), cells.std(axis=0, dtype=np.float64)
-    standard = ((cells - mean) / std).astype(np.float32)
-    unit = unit_cells(standard, np.ones(len(standard), np.bool_))
-    return DescriptorBasis.fitted(mean, std, (unit.T @ unit / len(unit)).astype(np.float64))
+    return DescriptorBasis.of(windows[..., inner, inner].transpose(0, 2, 3, 1)[known])
 
 
 def _note(
