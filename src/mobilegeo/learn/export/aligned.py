@@ -5,7 +5,6 @@ The graph of the base encoder stays as it is, so that embeddings are the base's 
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from mobilegeo.encoder import Encoder, load_encoder
 from mobilegeo.encoder.base import FLOAT32, Encoded, ImageSpec
 from mobilegeo.encoder.graph import EMBEDDING, FEATURES
 from mobilegeo.errors import ResourceError
-from mobilegeo.learn.export.onnx import OPSET, save_encoder
+from mobilegeo.learn.export.onnx import save_encoder, traced
 from mobilegeo.learn.export.parity import Encode
 from mobilegeo.learn.export.source import model_file
 from mobilegeo.learn.models.alignment_head import REACH_CELLS, AlignmentHead
@@ -100,21 +99,8 @@ def _head_graph(head: AlignmentHead) -> onnx.ModelProto:
     """The head alone, all sides but the channels left free."""
     names = ("batch", "rows", "columns")
     batch, rows, columns = (torch.export.Dim(name, min=1, max=16384) for name in names)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    program = torch.onnx.export(
-        head,
-        (torch.zeros(2, head.channels, 5, 7),),
-        input_names=[TRUNK_FEATURES],
-        output_names=[FEATURES],
-        dynamic_shapes=({0: batch, 2: rows, 3: columns},),
-        opset_version=OPSET,
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
-    if program is None:
-        raise RuntimeError("torch.onnx.export returned no program")
-    return program.model_proto
+    sample = torch.zeros(2, head.channels, 5, 7)
+    return traced(head, sample, TRUNK_FEATURES, [FEATURES], {0: batch, 2: rows, 3: columns})
 
 
 def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:

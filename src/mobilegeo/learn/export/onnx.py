@@ -6,10 +6,11 @@ import logging
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mobilegeo.encoder.base import METADATA_KEY, ImageSpec
 from mobilegeo.learn.export.gelu import reorder_gelu
@@ -23,17 +24,34 @@ def write_onnx(model: nn.Module, spec: ImageSpec, out: Path) -> Path:
 
     Input `image` float32 [B, 3, H, W]; outputs `embedding` [B, D] and `features` [B, C, h, w].
     """
-    model.eval()
     batch = torch.export.Dim("batch", min=1, max=4096)
     rows, columns = (torch.export.Dim(name, min=1, max=1024) for name in ("rows", "columns"))
     sample = torch.zeros(2, 3, 3 * MULTIPLE_PX, 4 * MULTIPLE_PX)
+    free = {0: batch, 2: MULTIPLE_PX * rows, 3: MULTIPLE_PX * columns}
+    proto = traced(model.eval(), sample, "image", ["embedding", "features"], free)
+    reorder_gelu(proto.graph)
+    return save_encoder(proto, spec, out)
+
+
+def traced(
+    model: nn.Module, sample: Tensor, takes: str, gives: list[str], free: dict[int, Any]
+) -> onnx.ModelProto:
+    """The graph of a network of one input.
+
+    Args:
+        model: in evaluation mode.
+        sample: an input.
+        takes: the input's name.
+        gives: the outputs' names.
+        free: the input's dimensions that may vary, and how (`torch.export.Dim`).
+    """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     program = torch.onnx.export(
         model,
         (sample,),
-        input_names=["image"],
-        output_names=["embedding", "features"],
-        dynamic_shapes=({0: batch, 2: MULTIPLE_PX * rows, 3: MULTIPLE_PX * columns},),
+        input_names=[takes],
+        output_names=gives,
+        dynamic_shapes=(free,),
         opset_version=OPSET,
         dynamo=True,
         external_data=False,
@@ -41,8 +59,7 @@ def write_onnx(model: nn.Module, spec: ImageSpec, out: Path) -> Path:
     )
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
-    reorder_gelu(program.model_proto.graph)
-    return save_encoder(program.model_proto, spec, out)
+    return program.model_proto
 
 
 def save_encoder(proto: onnx.ModelProto, spec: ImageSpec, out: Path) -> Path:
