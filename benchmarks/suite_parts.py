@@ -97,31 +97,31 @@ def outside(suite: Suite) -> list[Record]:
     for contestant in suite.contestants:
         own = [look for site in sites for look in suite.looks(contestant, site)]
         away = [look for site in sites for look in suite.looks(contestant, site, "elsewhere")]
-        evidence = np.array([look.evidence for look in own + away])
-        right = np.array([_right(look) for look in own + away])
         rows.append({
             "encoder": contestant.name,
             "own photos": len(own),
             "right places": sum(map(_right, own)),
             "photos of elsewhere": len(away),
             "fixes of these": sum(look.fix for look in away),
-            "AUROC of the evidence": f"{auroc(evidence, right) or np.nan:.3f}",
+            **_told_apart(own, away),
         })  # fmt: skip
     return rows
 
 
 def corruptions(suite: Suite) -> list[Record]:
-    """Bad weather, light and motion: simulated R@1 / real photos of `sheffield` put right."""
+    """Bad weather, light and motion."""
     site = suite.site(SHEFFIELD)
     rows: list[Record] = []
+    for contestant in suite.encoders:
+        recalls = _recalls(suite, contestant)
+        row = {name: found["D2S R@1, %"] for name, found in recalls.items()}
+        rows.append({"encoder": contestant.name, "percent": "simulated R@1", **row})
     for contestant in suite.contestants:
-        recalls = _recalls(suite, contestant) if contestant.encoder is not None else {}
-        row: dict[str, str | float | None] = {"encoder": contestant.name}
-        for name in ("clean", *CORRUPTIONS):
-            looks = suite.looks(contestant, site, "own" if name == "clean" else name)
-            recall = f"{recalls[name]['D2S R@1, %']:.0f}" if recalls else "–"
-            row[name] = f"{recall} / {100 * np.mean([_right(look) for look in looks]):.0f}"
-        rows.append(row)
+        clean = suite.looks(contestant, site)[:: suite.sizes.corrupted]
+        looks = {CLEAN.name: clean}
+        looks |= {name: suite.looks(contestant, site, name) for name in CORRUPTIONS}
+        row = {name: _percent_right(seen) for name, seen in looks.items()}
+        rows.append({"encoder": contestant.name, "percent": "sheffield within 25 m", **row})
     return rows
 
 
@@ -163,11 +163,15 @@ def _right(look: Look) -> bool:
     return look.error_m is not None and look.error_m <= RIGHT_M
 
 
+def _percent_right(looks: Sequence[Look]) -> float:
+    return 100 * float(np.mean([_right(look) for look in looks]))
+
+
 def _placed(looks: Sequence[Look]) -> dict[str, float | str | None]:
     """What a row tells of photos of the map."""
     return {
         "photos": len(looks),
-        "within 25 m, %": 100 * float(np.mean([_right(look) for look in looks])),
+        "within 25 m, %": _percent_right(looks),
         "median, m": _quantile([look.error_m for look in looks], 0.5),
         "90 % within, m": _quantile([look.error_m for look in looks], 0.9),
         "fixes": sum(look.fix for look in looks),
@@ -180,6 +184,19 @@ def _placed(looks: Sequence[Look]) -> dict[str, float | str | None]:
     }
 
 
+def _told_apart(own: Sequence[Look], away: Sequence[Look]) -> dict[str, float | None]:
+    """How well the evidence tells right places from wrong ones, whatever the constants."""
+    evidence = np.array([look.evidence for look in (*own, *away)])
+    right = np.array([_right(look) for look in (*own, *away)])
+    area = auroc(evidence, right)
+    least = np.quantile(evidence[right], 0.1) if right.any() else np.inf
+    surer = np.array([look.evidence >= least for look in away])
+    return {
+        "AUROC of the evidence, %": None if area is None else 100 * area,
+        "of elsewhere as sure as 90 % of the right, %": 100 * float(surer.mean()),
+    }
+
+
 def _quantile(errors: Sequence[float | None], share: float) -> float | None:
     """A quantile over all photos, those without a place infinitely far; `None` where infinite."""
     ordered = sorted(np.inf if error is None else error for error in errors)
@@ -187,10 +204,10 @@ def _quantile(errors: Sequence[float | None], share: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _within(errors: Sequence[float | None]) -> float | str:
-    """Percent of all photos within `NEAR_M`; a dash where nothing was looked for."""
+def _within(errors: Sequence[float | None]) -> float | None:
+    """Percent of all photos within `NEAR_M`; `None` where nothing was looked for."""
     if all(error is None for error in errors):
-        return "–"
+        return None
     return 100 * float(np.mean([error is not None and error <= NEAR_M for error in errors]))
 
 

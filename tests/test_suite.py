@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import rasterio
@@ -16,6 +20,7 @@ from mobilegeo.camera import CameraModel
 from mobilegeo.encoder import load_encoder
 from mobilegeo.errors import ResourceError, UsageError
 from mobilegeo.geo import LatLon, LocalFrame, distance_m
+from mobilegeo.locate.calibration import NEUTRAL, calibration_for, shipped
 from mobilegeo.maps import open_map
 from mobilegeo.metadata.telemetry import Telemetry
 from mobilegeo.photo import Photo
@@ -23,10 +28,10 @@ from nadir_mosaic import adjust
 from outside import Trial, chances
 from plain_imagenet import PlainImageNet, write_plain_imagenet
 from sift_map import SiftMap
-from suite import BEGIN, END, between_markers
+from suite import BEGIN, END, averaged, between_markers
 from suite_judges import Look
-from suite_parts import _placed
-from suite_run import Suite
+from suite_parts import _placed, _told_apart
+from suite_run import Contestant, Suite
 from suite_sites import Sizes
 
 GSD_M = 0.5
@@ -103,6 +108,12 @@ def test_plain_imagenet_is_timms_own_network(tmp_path):
     assert encoded.features == pytest.approx(np.moveaxis(middle, 1, 3), abs=1e-3)
 
 
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(1)
+    return write_plain_imagenet(None, tmp_path_factory.mktemp("encoder") / "mine.onnx")
+
+
 @given(seed=st.integers(0, 2**31))
 def test_adjustment_recovers_frames_from_their_overlaps(seed):
     rng = np.random.default_rng(seed)
@@ -145,6 +156,63 @@ def test_a_row_counts_photos_without_a_place_as_wrong():
     assert (row["fixes"], row["wrong fixes"]) == (3, 1)
     assert row["tiles within 50 m, %"] == 75.0
     assert row["top 5 tiles within 50 m, %"] == 100.0
+
+
+def test_rows_of_one_name_become_one_with_its_spread():
+    errors, counts = [2.0, 3.0, 4.0], [5, 5, 6]
+    rows = [
+        {"encoder": "nano", "median, m": error, "photos": 45, "fixes": count, "tiles, m": tiles}
+        for error, count, tiles in zip(errors, counts, (1.0, None, 3.0), strict=True)
+    ]
+    other = {"encoder": "first", "median, m": 9.0, "photos": 45, "fixes": 1, "tiles, m": None}
+    together, alone = averaged([*rows, other])
+    assert together["median, m"] == "3.0 ± 1.0"
+    assert together["photos"] == 45
+    assert together["fixes"] == f"5.3 ± {np.std(counts, ddof=1):.1f}"
+    assert together["tiles, m"] is None
+    assert alone == other
+
+
+def test_evidence_is_judged_by_what_it_lets_through():
+    right = [replace(look(1.0, fix=True), evidence=value) for value in (0.2, 0.6, 0.8)]
+    away = [replace(look(None, fix=False), evidence=value) for value in (0.1, 0.3, 0.5, 0.9)]
+    found = _told_apart(right, away)
+    pairs = [a.evidence > b.evidence for a in right for b in away]
+    assert found["AUROC of the evidence, %"] == pytest.approx(100 * np.mean(pairs))
+    # 90 % of the right ones are at least as sure as 0.28.
+    assert found["of elsewhere as sure as 90 % of the right, %"] == 75.0
+
+
+def test_without_a_right_place_nothing_can_be_told_apart():
+    found = _told_apart([look(None, fix=False)], [look(None, fix=False)])
+    assert found == {
+        "AUROC of the evidence, %": None,
+        "of elsewhere as sure as 90 % of the right, %": 0.0,
+    }
+
+
+def test_a_name_holds_several_encoders(untrained, tmp_path):
+    copy = tmp_path / "copy.onnx"
+    copy.write_bytes(untrained.read_bytes())
+    pair = Contestant.of(f"nano={untrained},{copy}")
+    assert [(c.name, c.source) for c in pair] == [("nano", str(untrained)), ("nano", str(copy))]
+    assert [c.name for c in Contestant.of(f"first,{copy}")] == ["first", "copy"]
+
+
+def test_a_calibration_beside_the_file_counts_and_has_results_of_its_own(untrained, tmp_path):
+    file = tmp_path / "mine.onnx"
+    file.write_bytes(untrained.read_bytes())
+    (before,) = Contestant.of(str(file))
+    assert calibration_for(before.encoder) == NEUTRAL
+    neutral = before.calibrated_key
+    (first,) = Contestant.of("first")
+    ours = {"format_version": 1, "encoder_sha256": before.encoder.sha256}
+    record = asdict(shipped("first")) | ours
+    file.with_suffix(".calibration.json").write_text(json.dumps(record))
+    (after,) = Contestant.of(str(file))
+    assert calibration_for(after.encoder).aligned == shipped("first").aligned
+    assert after.key == before.key
+    assert len({neutral, after.calibrated_key, first.calibrated_key}) == 3
 
 
 def test_an_outcome_is_made_once(tmp_path):
