@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import rasterio
 import timm
@@ -108,12 +109,6 @@ def test_plain_imagenet_is_timms_own_network(tmp_path):
     assert encoded.features == pytest.approx(np.moveaxis(middle, 1, 3), abs=1e-3)
 
 
-@pytest.fixture(scope="module")
-def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(1)
-    return write_plain_imagenet(None, tmp_path_factory.mktemp("encoder") / "mine.onnx")
-
-
 @given(seed=st.integers(0, 2**31))
 def test_adjustment_recovers_frames_from_their_overlaps(seed):
     rng = np.random.default_rng(seed)
@@ -191,25 +186,32 @@ def test_without_a_right_place_nothing_can_be_told_apart():
     }
 
 
-def test_a_name_holds_several_encoders(untrained, tmp_path):
-    copy = tmp_path / "copy.onnx"
-    copy.write_bytes(untrained.read_bytes())
-    pair = Contestant.of(f"nano={untrained},{copy}")
-    assert [(c.name, c.source) for c in pair] == [("nano", str(untrained)), ("nano", str(copy))]
-    assert [c.name for c in Contestant.of(f"first,{copy}")] == ["first", "copy"]
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """The shipped network in a file with another hash."""
+    (first,) = Contestant.of("first")
+    model = onnx.load(str(first.encoder.path))
+    model.doc_string = "mine"
+    onnx.save(model, str(tmp_path / "mine.onnx"))
+    return tmp_path / "mine.onnx"
 
 
-def test_a_calibration_beside_the_file_counts_and_has_results_of_its_own(untrained, tmp_path):
-    file = tmp_path / "mine.onnx"
-    file.write_bytes(untrained.read_bytes())
-    (before,) = Contestant.of(str(file))
+def test_a_name_holds_several_encoders(mine):
+    pair = Contestant.of(f"nano={mine},first")
+    assert [(c.name, c.source) for c in pair] == [("nano", str(mine)), ("nano", "first")]
+    assert pair[0].key != pair[1].key
+    assert [c.name for c in Contestant.of(f"first,{mine}")] == ["first", "mine"]
+
+
+def test_a_calibration_beside_the_file_counts_and_has_results_of_its_own(mine):
+    (before,) = Contestant.of(str(mine))
     assert calibration_for(before.encoder) == NEUTRAL
     neutral = before.calibrated_key
     (first,) = Contestant.of("first")
     ours = {"format_version": 1, "encoder_sha256": before.encoder.sha256}
     record = asdict(shipped("first")) | ours
-    file.with_suffix(".calibration.json").write_text(json.dumps(record))
-    (after,) = Contestant.of(str(file))
+    mine.with_suffix(".calibration.json").write_text(json.dumps(record))
+    (after,) = Contestant.of(str(mine))
     assert calibration_for(after.encoder).aligned == shipped("first").aligned
     assert after.key == before.key
     assert len({neutral, after.calibrated_key, first.calibrated_key}) == 3
