@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mobilegeo.evaluation.metrics import auroc
+from mobilegeo.geo import LatLon, distance_m
 from mobilegeo.learn.datasets.sources import SourceSpec, read_sources
 from mobilegeo.learn.evaluation.benchmark_run import Settings as Asked
 from mobilegeo.learn.evaluation.benchmark_run import evaluate_dataset
@@ -76,7 +77,8 @@ def autzen(suite: Suite) -> list[Record]:
             found = _placed(band)
             row[f"−{pitch}°: median, m"] = found["median, m"]
             row[f"−{pitch}°: within 25 m, %"] = found["within 25 m, %"]
-        rows.append(row | {"tiles within 50 m, %": _placed(looks)["tiles within 50 m, %"]})
+        every = _placed(looks)
+        rows.append(row | {name: found for name, found in every.items() if "tiles" in name})
     return rows
 
 
@@ -126,14 +128,15 @@ def corruptions(suite: Suite) -> list[Record]:
 
 
 def speed(suite: Suite) -> list[Record]:
-    """`mobilegeo bench` of all encoders in turns, in a process of its own."""
-    key = "-".join(contestant.key for contestant in suite.encoders)
-    named = [word for c in suite.encoders for word in ("--encoder", c.source)]
+    """`mobilegeo bench` of one encoder a name, in turns, in a process of its own."""
+    chosen = tuple({c.name: c for c in reversed(suite.encoders)}.values())[::-1]
+    key = "-".join(contestant.key for contestant in chosen)
+    named = [word for c in chosen for word in ("--encoder", c.source)]
     count = suite.sizes.bench_photos
     command = ("bench", "--json", "--photos", count, *named)
     record = suite.kept(f"speed-{key}", lambda: json.loads(mobilegeo(*command)))
     rows: list[Record] = []
-    for contestant, found in zip(suite.encoders, record["encoders"], strict=True):
+    for contestant, found in zip(chosen, record["encoders"], strict=True):
         single = {each["output"]: each for each in found["network"] if each["batch"] == 1}
         rows.append({
             "encoder": contestant.name,
@@ -156,7 +159,23 @@ PARTS: dict[str, Callable[[Suite], list[Record]]] = {
 
 def _one_site(suite: Suite, name: str) -> list[Record]:
     site = suite.site(name)
-    return [{"encoder": c.name, **_placed(suite.looks(c, site))} for c in suite.contestants]
+    (sift,) = (suite.looks(c, site) for c in suite.contestants if c.encoder is None)
+    rows: list[Record] = []
+    for contestant in suite.contestants:
+        looks = suite.looks(contestant, site)
+        apart = None if contestant.encoder is None else _apart(looks, sift)
+        rows.append({"encoder": contestant.name, **_placed(looks), "from sift, m": apart})
+    return rows
+
+
+def _apart(looks: Sequence[Look], others: Sequence[Look]) -> float | None:
+    """Median distance between the places of two contestants, which owes nothing to the truth."""
+    places = [
+        [LatLon(look.lat, look.lon) for look in pair]
+        for pair in zip(looks, others, strict=True)
+        if all(look.lat is not None for look in pair)
+    ]
+    return float(np.median([distance_m(*pair) for pair in places])) if places else None
 
 
 def _right(look: Look) -> bool:

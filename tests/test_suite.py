@@ -31,7 +31,7 @@ from plain_imagenet import PlainImageNet, write_plain_imagenet
 from sift_map import SiftMap
 from suite import BEGIN, END, averaged, between_markers
 from suite_judges import Look
-from suite_parts import _placed, _told_apart
+from suite_parts import _apart, _placed, _told_apart
 from suite_run import Contestant, Suite
 from suite_sites import Sizes
 
@@ -166,6 +166,21 @@ def test_rows_of_one_name_become_one_with_its_spread():
     assert together["fixes"] == f"5.3 ± {np.std(counts, ddof=1):.1f}"
     assert together["tiles, m"] is None
     assert alone == other
+
+
+def test_contestants_are_apart_by_the_median_over_photos_that_both_place():
+    at = LocalFrame(LatLon(47.0, 8.0)).point
+
+    def placed(east_m: float | None) -> Look:
+        point = at(east_m or 0.0, 0.0)
+        return replace(
+            look(1.0, fix=True), lat=None if east_m is None else point.lat, lon=point.lon
+        )
+
+    ours = [placed(value) for value in (1.0, 2.0, 3.0, 50.0, None)]
+    theirs = [placed(value) for value in (2.0, 2.5, 7.0, None, 9.0)]
+    assert _apart(ours, theirs) == pytest.approx(1.0, abs=1e-3)
+    assert _apart(ours[3:], theirs[3:]) is None
 
 
 def test_evidence_is_judged_by_what_it_lets_through():
