@@ -96,6 +96,8 @@ class Trial:
     footprint_m: float = 0.0
     aligned: bool = False
     top5_error_m: float | None = None
+    lat: float | None = None
+    lon: float | None = None
 
     @property
     def right(self) -> bool:
@@ -237,6 +239,7 @@ def trial(case: Case, photo: Photo, truth: Truth | None, group: str, mode: str, 
     answer = confidence.retrieval_answer(trace.matches, pack.tiles, constants)
     score, lead = confidence.retrieval_evidence(trace.matches, pack.tiles)
     point = pack.frame.point(found.best.x_m, found.best.y_m)
+    result.lat, result.lon = point.lat, point.lon
     heading = found.best.view.heading_deg + pack.frame.convergence_deg(point)
     if truth is not None:
         result.error_m = distance_m(truth.position, point)

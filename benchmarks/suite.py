@@ -11,7 +11,7 @@ that file is left as it is.
 
     python benchmarks/suite.py ../shared/data --out runs/suite \
         --weights ../shared/weights/mobilenetv2_100_imagenet.safetensors \
-        --encoder nano=runs/nano.onnx
+        --encoder nano=runs/nano1.onnx,runs/nano2.onnx,runs/nano3.onnx
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import sys
 from dataclasses import fields
 from datetime import date
 from pathlib import Path
+from statistics import mean, stdev
 
 from mobilegeo.bench.machine import cores, cpu_name
 from mobilegeo.learn.evaluation.tables import Record, markdown_table
@@ -38,9 +39,11 @@ LEGEND = """\
 `imagenet`: the same network with ImageNet weights, untrained, the last layer pooled for tiles and
 stage 4 dense for alignment. `sift`: SIFT matching with the whole map, no network. Pose known as a
 drone knows it, no GPS. *within 25 m*: share of all photos whose best place is right, fix or not;
-medians are over all photos. *fixes* use the constants of the encoder (`*.calibration.json`), which
-only shipped ones have; others are judged with neutral ones, and withhold more. *evidence* is the
-neutral probability for every encoder, the inliers for SIFT. *tiles*: retrieval alone.
+medians are over all photos. *fixes* use the constants beside the encoder (`*.calibration.json`) if it
+has any; others are judged with neutral ones, and withhold more. *evidence* is the
+neutral probability for every encoder, the inliers for SIFT. *tiles*: retrieval alone. *from sift*:
+median distance to the place that SIFT finds.
+± is the standard deviation over the files of one name, which differ in the seed of their training.
 Seconds are those of all rows, maps and photos included, each step counted once.
 """
 
@@ -57,7 +60,29 @@ def between_markers(text: str, written: str) -> str:
 def section(name: str, rows: list[Record], seconds: float) -> str:
     """A part's table, what it is, and what it took."""
     told = (PARTS[name].__doc__ or "").strip()
-    return f"## {name}\n\n{told}\n\n{markdown_table(rows, digits=1)}\n{seconds:.0f} s.\n"
+    table = markdown_table(averaged(rows), digits=1)
+    return f"## {name}\n\n{told}\n\n{table}\n{seconds:.0f} s.\n"
+
+
+def averaged(rows: list[Record]) -> list[Record]:
+    """Rows with the same words, as of one recipe's seeds, become one."""
+    alike: dict[tuple[str, ...], list[Record]] = {}
+    for row in rows:
+        words = tuple(cell for cell in row.values() if isinstance(cell, str))
+        alike.setdefault(words, []).append(row)
+    return [
+        {column: _together([row[column] for row in group]) for column in group[0]}
+        for group in alike.values()
+    ]
+
+
+def _together(cells: list[str | float | None]) -> str | float | None:
+    """Mean ± sample standard deviation, unless all are equal; `None` where one is."""
+    if None in cells:
+        return None
+    if len(set(cells)) == 1:
+        return cells[0]
+    return f"{mean(cells):.1f} ± {stdev(cells):.1f}"
 
 
 def contestants(options: argparse.Namespace) -> tuple[Contestant, ...]:
@@ -68,7 +93,8 @@ def contestants(options: argparse.Namespace) -> tuple[Contestant, ...]:
 
         write_plain_imagenet(options.weights, plain)
     named = [str(plain), "first", *options.encoder]
-    return (Contestant("sift"), *(Contestant.of(source) for source in dict.fromkeys(named)))
+    encoders = (each for text in dict.fromkeys(named) for each in Contestant.of(text))
+    return (Contestant("sift"), *encoders)
 
 
 def run(suite: Suite, names: list[str], heading: str) -> tuple[str, dict[str, list[Record]]]:
@@ -93,8 +119,8 @@ def main() -> None:
         "--encoder",
         action="append",
         default=[],
-        help="a shipped name or a file",
-        metavar="[NAME=]ENCODER",
+        help="shipped names or files; those of one NAME share a row: mean ± standard deviation",
+        metavar="[NAME=]ENCODER[,ENCODER…]",
     )
     parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
     parser.add_argument("--report", type=Path, help="such as docs/results/models.md")

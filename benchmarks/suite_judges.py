@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -33,6 +33,7 @@ class Look:
         error_m: of the best place; `None` without a place, and for photos of elsewhere.
         tiles_error_m: of the position from tiles alone.
         top5_error_m: of the best of the five best tiles' centres.
+        lat, lon: the best place.
     """
 
     photo: str
@@ -44,6 +45,8 @@ class Look:
     error_m: float | None = None
     tiles_error_m: float | None = None
     top5_error_m: float | None = None
+    lat: float | None = None
+    lon: float | None = None
 
 
 class EncoderJudge:
@@ -68,6 +71,8 @@ class EncoderJudge:
             error_m=tried.error_m,
             tiles_error_m=tried.retrieval_error_m,
             top5_error_m=tried.top5_error_m,
+            lat=tried.lat,
+            lon=tried.lon,
         )
 
 
@@ -82,6 +87,10 @@ class SiftJudge:
         start = perf_counter()
         place, inliers = self.map.locate(photo)
         spent = 1000 * (perf_counter() - start)
-        error = None if truth is None or place is None else distance_m(truth.position, place)
-        name = Path(photo.source).name
-        return Look(name, group, truth is not None, spent, inliers, place is not None, error)
+        look = Look(
+            Path(photo.source).name, group, truth is not None, spent, inliers, place is not None
+        )
+        if place is None:
+            return look
+        error = None if truth is None else distance_m(truth.position, place)
+        return replace(look, error_m=error, lat=place.lat, lon=place.lon)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mobilegeo.evaluation.metrics import auroc
+from mobilegeo.geo import LatLon, distance_m
 from mobilegeo.learn.datasets.sources import SourceSpec, read_sources
 from mobilegeo.learn.evaluation.benchmark_run import Settings as Asked
 from mobilegeo.learn.evaluation.benchmark_run import evaluate_dataset
@@ -76,7 +77,8 @@ def autzen(suite: Suite) -> list[Record]:
             found = _placed(band)
             row[f"−{pitch}°: median, m"] = found["median, m"]
             row[f"−{pitch}°: within 25 m, %"] = found["within 25 m, %"]
-        rows.append(row | {"tiles within 50 m, %": _placed(looks)["tiles within 50 m, %"]})
+        every = _placed(looks)
+        rows.append(row | {name: found for name, found in every.items() if "tiles" in name})
     return rows
 
 
@@ -97,43 +99,44 @@ def outside(suite: Suite) -> list[Record]:
     for contestant in suite.contestants:
         own = [look for site in sites for look in suite.looks(contestant, site)]
         away = [look for site in sites for look in suite.looks(contestant, site, "elsewhere")]
-        evidence = np.array([look.evidence for look in own + away])
-        right = np.array([_right(look) for look in own + away])
         rows.append({
             "encoder": contestant.name,
             "own photos": len(own),
             "right places": sum(map(_right, own)),
             "photos of elsewhere": len(away),
             "fixes of these": sum(look.fix for look in away),
-            "AUROC of the evidence": f"{auroc(evidence, right) or np.nan:.3f}",
+            **_told_apart(own, away),
         })  # fmt: skip
     return rows
 
 
 def corruptions(suite: Suite) -> list[Record]:
-    """Bad weather, light and motion: simulated R@1 / real photos of `sheffield` put right."""
+    """Bad weather, light and motion."""
     site = suite.site(SHEFFIELD)
     rows: list[Record] = []
+    for contestant in suite.encoders:
+        recalls = _recalls(suite, contestant)
+        row = {name: found["D2S R@1, %"] for name, found in recalls.items()}
+        rows.append({"encoder": contestant.name, "percent": "simulated R@1", **row})
     for contestant in suite.contestants:
-        recalls = _recalls(suite, contestant) if contestant.encoder is not None else {}
-        row: dict[str, str | float | None] = {"encoder": contestant.name}
-        for name in ("clean", *CORRUPTIONS):
-            looks = suite.looks(contestant, site, "own" if name == "clean" else name)
-            recall = f"{recalls[name]['D2S R@1, %']:.0f}" if recalls else "–"
-            row[name] = f"{recall} / {100 * np.mean([_right(look) for look in looks]):.0f}"
-        rows.append(row)
+        clean = suite.looks(contestant, site)[:: suite.sizes.corrupted]
+        looks = {CLEAN.name: clean}
+        looks |= {name: suite.looks(contestant, site, name) for name in CORRUPTIONS}
+        row = {name: _percent_right(seen) for name, seen in looks.items()}
+        rows.append({"encoder": contestant.name, "percent": "sheffield within 25 m", **row})
     return rows
 
 
 def speed(suite: Suite) -> list[Record]:
-    """`mobilegeo bench` of all encoders in turns, in a process of its own."""
-    key = "-".join(contestant.key for contestant in suite.encoders)
-    named = [word for c in suite.encoders for word in ("--encoder", c.source)]
+    """`mobilegeo bench` of one encoder a name, in turns, in a process of its own."""
+    chosen = tuple({c.name: c for c in reversed(suite.encoders)}.values())[::-1]
+    key = "-".join(contestant.key for contestant in chosen)
+    named = [word for c in chosen for word in ("--encoder", c.source)]
     count = suite.sizes.bench_photos
     command = ("bench", "--json", "--photos", count, *named)
     record = suite.kept(f"speed-{key}", lambda: json.loads(mobilegeo(*command)))
     rows: list[Record] = []
-    for contestant, found in zip(suite.encoders, record["encoders"], strict=True):
+    for contestant, found in zip(chosen, record["encoders"], strict=True):
         single = {each["output"]: each for each in found["network"] if each["batch"] == 1}
         rows.append({
             "encoder": contestant.name,
@@ -156,18 +159,38 @@ PARTS: dict[str, Callable[[Suite], list[Record]]] = {
 
 def _one_site(suite: Suite, name: str) -> list[Record]:
     site = suite.site(name)
-    return [{"encoder": c.name, **_placed(suite.looks(c, site))} for c in suite.contestants]
+    (sift,) = (suite.looks(c, site) for c in suite.contestants if c.encoder is None)
+    rows: list[Record] = []
+    for contestant in suite.contestants:
+        looks = suite.looks(contestant, site)
+        apart = None if contestant.encoder is None else _apart(looks, sift)
+        rows.append({"encoder": contestant.name, **_placed(looks), "from sift, m": apart})
+    return rows
+
+
+def _apart(looks: Sequence[Look], others: Sequence[Look]) -> float | None:
+    """Median distance between the places of two contestants, which owes nothing to the truth."""
+    places = [
+        [LatLon(look.lat, look.lon) for look in pair]
+        for pair in zip(looks, others, strict=True)
+        if all(look.lat is not None for look in pair)
+    ]
+    return float(np.median([distance_m(*pair) for pair in places])) if places else None
 
 
 def _right(look: Look) -> bool:
     return look.error_m is not None and look.error_m <= RIGHT_M
 
 
+def _percent_right(looks: Sequence[Look]) -> float:
+    return 100 * float(np.mean([_right(look) for look in looks]))
+
+
 def _placed(looks: Sequence[Look]) -> dict[str, float | str | None]:
     """What a row tells of photos of the map."""
     return {
         "photos": len(looks),
-        "within 25 m, %": 100 * float(np.mean([_right(look) for look in looks])),
+        "within 25 m, %": _percent_right(looks),
         "median, m": _quantile([look.error_m for look in looks], 0.5),
         "90 % within, m": _quantile([look.error_m for look in looks], 0.9),
         "fixes": sum(look.fix for look in looks),
@@ -180,6 +203,19 @@ def _placed(looks: Sequence[Look]) -> dict[str, float | str | None]:
     }
 
 
+def _told_apart(own: Sequence[Look], away: Sequence[Look]) -> dict[str, float | None]:
+    """How well the evidence tells right places from wrong ones, whatever the constants."""
+    evidence = np.array([look.evidence for look in (*own, *away)])
+    right = np.array([_right(look) for look in (*own, *away)])
+    area = auroc(evidence, right)
+    least = np.quantile(evidence[right], 0.1) if right.any() else np.inf
+    surer = np.array([look.evidence >= least for look in away])
+    return {
+        "AUROC of the evidence, %": None if area is None else 100 * area,
+        "of elsewhere as sure as 90 % of the right, %": 100 * float(surer.mean()),
+    }
+
+
 def _quantile(errors: Sequence[float | None], share: float) -> float | None:
     """A quantile over all photos, those without a place infinitely far; `None` where infinite."""
     ordered = sorted(np.inf if error is None else error for error in errors)
@@ -187,10 +223,10 @@ def _quantile(errors: Sequence[float | None], share: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _within(errors: Sequence[float | None]) -> float | str:
-    """Percent of all photos within `NEAR_M`; a dash where nothing was looked for."""
+def _within(errors: Sequence[float | None]) -> float | None:
+    """Percent of all photos within `NEAR_M`; `None` where nothing was looked for."""
     if all(error is None for error in errors):
-        return "–"
+        return None
     return 100 * float(np.mean([error is not None and error <= NEAR_M for error in errors]))
 
 

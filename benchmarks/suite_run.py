@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -17,6 +18,7 @@ from mobilegeo.encoder.registry import load_encoder
 from mobilegeo.errors import UsageError
 from mobilegeo.evaluation import Truth
 from mobilegeo.learn.evaluation.corruptions import corrupt
+from mobilegeo.locate.calibration import calibration_for
 from mobilegeo.output.atomic import make_folder, write_atomically
 from mobilegeo.photo import Photo
 from outside import photos_of, strangers
@@ -46,15 +48,26 @@ class Contestant:
     encoder: Encoder | None = None
 
     @classmethod
-    def of(cls, text: str) -> Contestant:
-        """An encoder: a shipped name, a file, which lends its name, or NAME=FILE."""
-        name, _, source = text.rpartition("=")
-        return cls(name or Path(source).stem, source, load_encoder(source))
+    def of(cls, text: str) -> tuple[Contestant, ...]:
+        """Encoders: [NAME=]ENCODER[,ENCODER…], each a shipped name or a file, which lends its name.
+
+        Several with one name are what one recipe gave, as from several seeds.
+        """
+        name, _, sources = text.rpartition("=")
+        return tuple(cls(name or Path(s).stem, s, load_encoder(s)) for s in sources.split(","))
 
     @property
     def key(self) -> str:
-        """What tells its results from those of others."""
+        """What tells a network from others."""
         return "sift" if self.encoder is None else self.encoder.sha256[:12]
+
+    @property
+    def calibrated_key(self) -> str:
+        """What tells its answers from those of others, and from its own with other constants."""
+        if self.encoder is None:
+            return self.key
+        constants = hashlib.sha256(repr(calibration_for(self.encoder)).encode()).hexdigest()
+        return f"{self.key}-{constants[:6]}"
 
     @property
     def megabytes(self) -> float:
@@ -129,7 +142,7 @@ class Suite:
             site: the map.
             group: `OWN`, `ELSEWHERE`, or the name of a corruption.
         """
-        name = f"{site.name}-{group}-{contestant.key}"
+        name = f"{site.name}-{group}-{contestant.calibrated_key}"
         found = self.kept(name, lambda: self._look(contestant, site, group))
         return [Look(**record) for record in found]
 

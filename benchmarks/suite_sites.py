@@ -10,7 +10,7 @@ import oblique_scene
 import real_drone
 from mobilegeo.encoder.base import Encoder
 from mobilegeo.maps import open_map
-from mobilegeo.maps.build import DEFAULT_FOOTPRINTS_M, build_pack
+from mobilegeo.maps.build import build_pack
 from mobilegeo.maps.heights import HeightSource
 from mobilegeo.maps.pack import MapPack
 from mobilegeo.output.atomic import make_folder
@@ -23,7 +23,9 @@ WORLD_SEEDS = (2003, 2004, 2005)
 
 AUTZEN, SHEFFIELD, CALITERRA = "autzen", "sheffield", "caliterra"
 FLIGHTS = {SHEFFIELD: "drone/sheffield_cross", CALITERRA: "drone/caliterra"}
-FOOTPRINTS_M = {AUTZEN: (80.0, 160.0), SHEFFIELD: (40.0, 80.0), CALITERRA: (40.0, 80.0)}
+HIGH_M, LOW_M = (80.0, 160.0), (40.0, 80.0)
+"""Footprints of tiles for photos from above about 70 m, and from below."""
+FOOTPRINTS_M = {AUTZEN: HIGH_M, SHEFFIELD: LOW_M, CALITERRA: LOW_M}
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def site_at(name: str, data: Path, root: Path) -> Site:
     images = data / FLIGHTS[name] / "images" if name in FLIGHTS else folder
     if name.startswith(WORLD):
         images = folder / "photos"
-    return Site(name, folder, images, FOOTPRINTS_M.get(name, DEFAULT_FOOTPRINTS_M))
+    return Site(name, folder, images, FOOTPRINTS_M.get(name, HIGH_M))
 
 
 def make_site(site: Site, data: Path, sizes: Sizes) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
 import numpy as np
+import onnx
 import pytest
 import rasterio
 import timm
@@ -16,6 +21,7 @@ from mobilegeo.camera import CameraModel
 from mobilegeo.encoder import load_encoder
 from mobilegeo.errors import ResourceError, UsageError
 from mobilegeo.geo import LatLon, LocalFrame, distance_m
+from mobilegeo.locate.calibration import NEUTRAL, calibration_for, shipped
 from mobilegeo.maps import open_map
 from mobilegeo.metadata.telemetry import Telemetry
 from mobilegeo.photo import Photo
@@ -23,10 +29,10 @@ from nadir_mosaic import adjust
 from outside import Trial, chances
 from plain_imagenet import PlainImageNet, write_plain_imagenet
 from sift_map import SiftMap
-from suite import BEGIN, END, between_markers
+from suite import BEGIN, END, averaged, between_markers
 from suite_judges import Look
-from suite_parts import _placed
-from suite_run import Suite
+from suite_parts import _apart, _placed, _told_apart
+from suite_run import Contestant, Suite
 from suite_sites import Sizes
 
 GSD_M = 0.5
@@ -145,6 +151,85 @@ def test_a_row_counts_photos_without_a_place_as_wrong():
     assert (row["fixes"], row["wrong fixes"]) == (3, 1)
     assert row["tiles within 50 m, %"] == 75.0
     assert row["top 5 tiles within 50 m, %"] == 100.0
+
+
+def test_rows_of_one_name_become_one_with_its_spread():
+    errors, counts = [2.0, 3.0, 4.0], [5, 5, 6]
+    rows = [
+        {"encoder": "nano", "median, m": error, "photos": 45, "fixes": count, "tiles, m": tiles}
+        for error, count, tiles in zip(errors, counts, (1.0, None, 3.0), strict=True)
+    ]
+    other = {"encoder": "first", "median, m": 9.0, "photos": 45, "fixes": 1, "tiles, m": None}
+    together, alone = averaged([*rows, other])
+    assert together["median, m"] == "3.0 ± 1.0"
+    assert together["photos"] == 45
+    assert together["fixes"] == f"5.3 ± {np.std(counts, ddof=1):.1f}"
+    assert together["tiles, m"] is None
+    assert alone == other
+
+
+def test_contestants_are_apart_by_the_median_over_photos_that_both_place():
+    at = LocalFrame(LatLon(47.0, 8.0)).point
+
+    def placed(east_m: float | None) -> Look:
+        point = at(east_m or 0.0, 0.0)
+        return replace(
+            look(1.0, fix=True), lat=None if east_m is None else point.lat, lon=point.lon
+        )
+
+    ours = [placed(value) for value in (1.0, 2.0, 3.0, 50.0, None)]
+    theirs = [placed(value) for value in (2.0, 2.5, 7.0, None, 9.0)]
+    assert _apart(ours, theirs) == pytest.approx(1.0, abs=1e-3)
+    assert _apart(ours[3:], theirs[3:]) is None
+
+
+def test_evidence_is_judged_by_what_it_lets_through():
+    right = [replace(look(1.0, fix=True), evidence=value) for value in (0.2, 0.6, 0.8)]
+    away = [replace(look(None, fix=False), evidence=value) for value in (0.1, 0.3, 0.5, 0.9)]
+    found = _told_apart(right, away)
+    pairs = [a.evidence > b.evidence for a in right for b in away]
+    assert found["AUROC of the evidence, %"] == pytest.approx(100 * np.mean(pairs))
+    # 90 % of the right ones are at least as sure as 0.28.
+    assert found["of elsewhere as sure as 90 % of the right, %"] == 75.0
+
+
+def test_without_a_right_place_nothing_can_be_told_apart():
+    found = _told_apart([look(None, fix=False)], [look(None, fix=False)])
+    assert found == {
+        "AUROC of the evidence, %": None,
+        "of elsewhere as sure as 90 % of the right, %": 0.0,
+    }
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """The shipped network in a file with another hash."""
+    (first,) = Contestant.of("first")
+    model = onnx.load(str(first.encoder.path))
+    model.doc_string = "mine"
+    onnx.save(model, str(tmp_path / "mine.onnx"))
+    return tmp_path / "mine.onnx"
+
+
+def test_a_name_holds_several_encoders(mine):
+    pair = Contestant.of(f"nano={mine},first")
+    assert [(c.name, c.source) for c in pair] == [("nano", str(mine)), ("nano", "first")]
+    assert pair[0].key != pair[1].key
+    assert [c.name for c in Contestant.of(f"first,{mine}")] == ["first", "mine"]
+
+
+def test_a_calibration_beside_the_file_counts_and_has_results_of_its_own(mine):
+    (before,) = Contestant.of(str(mine))
+    assert calibration_for(before.encoder) == NEUTRAL
+    neutral = before.calibrated_key
+    (first,) = Contestant.of("first")
+    ours = {"format_version": 1, "encoder_sha256": before.encoder.sha256}
+    record = asdict(shipped("first")) | ours
+    mine.with_suffix(".calibration.json").write_text(json.dumps(record))
+    (after,) = Contestant.of(str(mine))
+    assert calibration_for(after.encoder).aligned == shipped("first").aligned
+    assert after.key == before.key
+    assert len({neutral, after.calibrated_key, first.calibrated_key}) == 3
 
 
 def test_an_outcome_is_made_once(tmp_path):
