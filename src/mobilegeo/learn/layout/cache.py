@@ -32,6 +32,9 @@ from mobilegeo.learn.layout.config import TrainConfig
 SHARD_GROUPS = 64
 ARRAYS = ("features", "coverage", "places")
 
+Encoded = tuple[NDArray[np.float16], NDArray[np.uint8], NDArray[np.float64]]
+"""The arrays of a shard, in that order."""
+
 
 @dataclass(frozen=True)
 class Cache:
@@ -126,16 +129,24 @@ def _write_shard(shard: Path, config: TrainConfig, split: str, trunk_onnx: Path)
         for number in range(first, first + SHARD_GROUPS)
         for pair in simulator.group(number)
     ]
+    save_shard(shard, encode(numbered, session))
+
+
+def save_shard(shard: Path, arrays: Encoded) -> None:
+    """Writes a shard's folder, whole or not at all."""
     partial_folder = shard.with_name(f"{shard.name}.partial-{os.getpid()}")
     partial_folder.mkdir(parents=True, exist_ok=True)
-    for name, array in zip(ARRAYS, _encode(numbered, session), strict=True):
+    for name, array in zip(ARRAYS, arrays, strict=True):
         np.save(partial_folder / f"{name}.npy", np.asarray(array))
     partial_folder.rename(shard)
 
 
-def _encode(
-    numbered: Sequence[tuple[int, Pair]], session: onnxruntime.InferenceSession
-) -> tuple[NDArray[np.float16], NDArray[np.uint8], NDArray[np.float64]]:
+def encode(numbered: Sequence[tuple[int, Pair]], session: onnxruntime.InferenceSession) -> Encoded:
+    """Runs pairs, each with the number of its group, through the trunk.
+
+    Returns:
+        The arrays of a shard.
+    """
     features, coverage, places = [], [], []
     run_options = onnxruntime.RunOptions()
     run_options.only_execute_path_to_fetches = True

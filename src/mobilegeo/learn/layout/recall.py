@@ -29,7 +29,12 @@ def embed_pairs(
 
 
 def recall_at_1(head: LayoutHead, cache: Cache, batch: int = 128) -> float:
-    """Share of queries whose nearest tile is their own, 0 … 1.
+    """Share of queries whose nearest tile is their own, 0 … 1; see `found`."""
+    return float(found(head, cache, batch).mean())
+
+
+def found(head: LayoutHead, cache: Cache, batch: int = 128) -> NDArray[np.bool_]:
+    """Which queries have their own tile as nearest, bool [N].
 
     Tiles that show largely the same ground as the right one do not count as wrong answers.
     """
@@ -44,4 +49,4 @@ def recall_at_1(head: LayoutHead, cache: Cache, batch: int = 128) -> float:
     similarity = queries @ tiles.T
     ignored = overlapping(cache.places) & ~torch.eye(len(rows), dtype=torch.bool)
     best = similarity.masked_fill(ignored, -torch.inf).argmax(dim=1)
-    return float((best == torch.arange(len(rows))).float().mean())
+    return np.asarray((best == torch.arange(len(rows))).numpy(), np.bool_)
