@@ -113,8 +113,10 @@ class Ground:
     def _usable_blocks(self, seed: int) -> list[Block]:
         west, south, east, north = self._box()
         side_m = LARGEST_BLOCK_M
-        while side_m >= LEAST_BLOCK_M:
+        while True:
             grid = _grid(west, south, east, north, side_m)
+            if min(grid[0].width_m, grid[0].depth_m) < LEAST_BLOCK_M:
+                break
             chosen = np.random.default_rng(seed).permutation(len(grid))[:MOST_BLOCKS]
             usable = [grid[k] for k in sorted(chosen) if self._shows_something(grid[k])]
             if len(usable) >= LEAST_BLOCKS:

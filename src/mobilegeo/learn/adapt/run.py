@@ -24,8 +24,9 @@ from mobilegeo.learn.export.recall import RecallChange
 from mobilegeo.learn.layout.recall import found
 from mobilegeo.output.atomic import make_folder
 
-JUDGED_UNTIL, SIMULATED_UNTIL = 0.2, 0.5
-"""Shares of the time after which no more held-out views and training views are made."""
+JUDGED_UNTIL, SIMULATED_UNTIL = 0.15, 0.5
+"""Shares of the time between getting ready and the last export, after which no more held-out views
+and no more training views are made."""
 HELD_OUT_PAIRS, LEAST_HELD_OUT = 512, 64
 MOST_PAIRS, LEAST_PAIRS = 60_000, 128
 """At most as many as were simulated for the first encoder, 4.5 GB on disk meanwhile."""
@@ -68,23 +69,25 @@ def _adapted(
     original = origin.exported or write_onnx(origin.model, origin.spec, folder / "original.onnx")
     started_s = budget.spent_s()
     write_placed(original, origin.model, origin.spec, folder / "trial.onnx")
-    export_s = budget.spent_s() - started_s
+    ready_s = budget.spent_s()
+    export_s = ready_s - started_s
+    free_s = budget.seconds - SAFETY * export_s - ready_s
 
     trunk, size_px = open_trunk(original), origin.spec.size_px
     judging = Simulator(ground, trunk, size_px, 2 * request.seed + 1)
-    stage = budget.stage("views of held-out ground", JUDGED_UNTIL * budget.seconds, progress)
+    stage = budget.stage("views of held-out ground", ready_s + JUDGED_UNTIL * free_s, progress)
     held_out = judging.views(
         judge_on, folder / "held-out", stage, least=LEAST_HELD_OUT, most=HELD_OUT_PAIRS
     )
     started_s = budget.spent_s()
     before = found(origin.model.head, held_out)
-    ending_s = SAFETY * (export_s + budget.spent_s() - started_s)
+    judging_s = budget.spent_s() - started_s
 
     training = Simulator(ground, trunk, size_px, 2 * request.seed)
-    stage = budget.stage("views to train on", SIMULATED_UNTIL * budget.seconds, progress)
+    stage = budget.stage("views to train on", ready_s + SIMULATED_UNTIL * free_s, progress)
     views = training.views(train_on, folder / "training", stage, least=LEAST_PAIRS, most=MOST_PAIRS)
     model = copy.deepcopy(origin.model)
-    stage = budget.stage("training", budget.seconds - ending_s, progress)
+    stage = budget.stage("training", ready_s + free_s - SAFETY * judging_s, progress)
     fit = fine_tune(model.head, views, request.seed, stage)
     recall = RecallChange.of(before, found(model.head, held_out))
 

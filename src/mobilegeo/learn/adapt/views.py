@@ -67,13 +67,13 @@ class Simulator:
         turns = chain.from_iterable(rng.permutation(len(blocks)) for _ in count())
         with ThreadPoolExecutor(os.cpu_count()) as pool, _single_threaded():
             for visit, turn in enumerate(turns):
-                if pairs >= most or stage.done() >= 1.0:
-                    break
                 found = self._visit(blocks[turn], visit * GROUPS_A_VISIT, pool)
                 if found is not None:
                     shards.append(folder / f"{visit:06d}")
                     save_shard(shards[-1], found)
                     pairs += len(found[-1])
+                if pairs >= most or stage.done() >= 1.0:
+                    break
         if not pairs:
             raise MapError(
                 self.ground.name,
