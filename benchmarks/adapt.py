@@ -228,15 +228,18 @@ CASES: dict[str, Callable[[Task], Record]] = {
 }
 
 LEGEND = """\
-Every case is adapted for as long as the command says, on the machine named above, export included. *Held-out R@1 of its own
-map* is what `learn adapt` itself measures and decides by: simulated photos of blocks of the map that were not trained on. *Judged
-on* is ground or photos that adapting has not seen, but for *own half*, whose ground it has seen under other looks. ± is one standard
-error of the difference, from the photos that only one of both gets right.
+Every case is adapted for as long as the command says, on the machine named above, export included.
+*Held-out R@1 of its own map* is what `learn adapt` measures and decides by: simulated photos of
+blocks of the map that were not trained on. *Judged on* is ground or photos that adapting has not
+seen, but for *own half*, whose ground it has seen under other looks. ± is one standard error of the
+difference, from the photos that only one of both gets right.
 
 - `banepa`: photos of `predict`, 40 to 120 m wide, among as many tiles of it.
-- `autzen`: three simulated surveys of the southern half, 1,232 tiles of 120 m, 20 m apart, 100 photos each; share within 50 m; median.
-- `sheffield`: real photos of one flight direction on the mosaic of the other's, tiles of 40 and 80 m, no GPS. Median error, error of nine
-  in ten, and fixes, by retrieval alone; then the median error aligned, which rests on features that stay as they are.
+- `autzen`: three simulated surveys of the southern half, 1,232 tiles of 120 m, 20 m apart, 100
+  photos each; share within 50 m; median.
+- `sheffield`: real photos of one flight direction on the mosaic of the other's, tiles of 40 and
+  80 m, no GPS. Median error, error of nine in ten, and fixes, by retrieval alone; then the median
+  error aligned, which rests on features that stay as they are.
 """
 
 

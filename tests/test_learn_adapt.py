@@ -68,19 +68,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def tiny_ships(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets the tiny encoder ship, with a calibration."""
-    monkeypatch.setattr(origin_module, "SHIPPED", {"tiny": "tiny.onnx"})
-    monkeypatch.setattr(origin_module, "model_file", lambda _: folder / "tiny.onnx")
-    monkeypatch.setattr(origin_module, "shipped", lambda _: CONSTANTS)
+def let_tiny_ship(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """As if the tiny encoder were a shipped one, with a calibration."""
+    patch.setattr(origin_module, "SHIPPED", {"tiny": "tiny.onnx"})
+    patch.setattr(origin_module, "model_file", lambda _: folder / "tiny.onnx")
+    patch.setattr(origin_module, "shipped", lambda _: CONSTANTS)
 
 
 @pytest.fixture(scope="module")
 def done(folder: Path) -> Adapted:
     """A run that starts from the shipped tiny encoder."""
     with pytest.MonkeyPatch.context() as patch:
-        tiny_ships.__wrapped__(folder, patch)  # type: ignore[attr-defined]
+        let_tiny_ship(folder, patch)
         request = Request([folder / "map.tif"], folder / "out.onnx", folder / "dsm.tif", "tiny", 1)
         return adapt(request, Budget(14.0, ticking()), silent)
 
@@ -193,10 +192,10 @@ def test_the_name_has_to_be_that_of_an_onnx_file(folder: Path, tmp_path: Path) -
         adapt(request, Budget(1.0), silent)
 
 
-@pytest.mark.usefixtures("tiny_ships")
 def test_a_shipped_encoder_needs_its_weights(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    let_tiny_ship(folder, monkeypatch)
     assert open_origin("tiny").exported == folder / "tiny.onnx"
     monkeypatch.setattr(origin_module, "model_file", lambda _: tmp_path / "tiny.onnx")
     with pytest.raises(ResourceError, match="tiny: ships without the weights that training"):
