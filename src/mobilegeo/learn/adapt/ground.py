@@ -48,6 +48,25 @@ class Block:
     depth_m: float
 
 
+@dataclass(frozen=True, slots=True)
+class MapFacts:
+    """How the map was used.
+
+    Attributes:
+        gsd_m: at which it was read, metres a pixel.
+        blocks: of the map, those held out included.
+        held_out: blocks that were judged on and not trained on.
+        with_heights: blocks on which a surface model gave relief.
+        warnings: what could not be read.
+    """
+
+    gsd_m: float
+    blocks: int
+    held_out: int
+    with_heights: int
+    warnings: tuple[str, ...]
+
+
 class Ground:
     """A map, and its surface model if there is one, cut into blocks that share no ground.
 
@@ -87,10 +106,15 @@ class Ground:
         self.source = lru_cache(maxsize=KEPT_BLOCKS)(self._read)
         """The imagery of a block."""
 
-    @property
-    def warnings(self) -> list[str]:
-        """What could not be read of the map so far."""
-        return self._map.warnings
+    def facts(self, held_out: int) -> MapFacts:
+        """How the map was used, with so many blocks held out."""
+        return MapFacts(
+            gsd_m=self.gsd_m,
+            blocks=len(self.blocks),
+            held_out=held_out,
+            with_heights=len(self.with_heights),
+            warnings=tuple(self._map.warnings),
+        )
 
     def split(self, seed: int) -> tuple[list[Block], list[Block]]:
         """Blocks to train on, and a fifth, at least one, to judge on."""

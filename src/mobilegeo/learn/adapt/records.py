@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilegeo.encoder.registry import DEFAULT
+from mobilegeo.learn.adapt.ground import MapFacts
 from mobilegeo.learn.adapt.training import Fit
 from mobilegeo.learn.export.recall import RecallChange
 
@@ -29,25 +30,6 @@ class Request:
     dsm: Path | None = None
     encoder: str = DEFAULT
     seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class MapFacts:
-    """How the map was used.
-
-    Attributes:
-        gsd_m: at which it was read, metres a pixel.
-        blocks: of the map, those held out included.
-        held_out: blocks that were judged on and not trained on.
-        with_heights: blocks on which a surface model gave relief.
-        warnings: what could not be read.
-    """
-
-    gsd_m: float
-    blocks: int
-    held_out: int
-    with_heights: int
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +60,8 @@ class Adapted:
 
     @property
     def kept(self) -> str:
-        """Whose head the file has: `adapted` or `original`, whichever found more."""
-        return "adapted" if self.recall.drop < 0.0 else "original"
+        """Whose head the file has: `adapted` or `original`."""
+        return "original" if self.model_id == self.origin else "adapted"
 
     def to_record(self) -> dict[str, Any]:
         """One JSON object."""
@@ -88,7 +70,7 @@ class Adapted:
     def summary(self) -> str:
         """Lines for a terminal."""
         recall, facts = self.recall, self.map
-        why = "" if self.kept == "adapted" else ", as it was: adapting gained nothing"
+        why = "" if self.kept == "adapted" else ", as it was: adapting gained nothing that is sure"
         return (
             f"map: {facts.blocks} blocks at {facts.gsd_m:.2f} m a pixel, {facts.held_out} of them "
             f"held out, {facts.with_heights} with heights\n"

@@ -13,7 +13,7 @@ from mobilegeo.learn.adapt.budget import Budget, Progress
 from mobilegeo.learn.adapt.ground import Ground
 from mobilegeo.learn.adapt.origin import Origin, open_origin
 from mobilegeo.learn.adapt.output import write_encoder, write_record
-from mobilegeo.learn.adapt.records import Adapted, MapFacts, Request
+from mobilegeo.learn.adapt.records import Adapted, Request
 from mobilegeo.learn.adapt.training import fine_tune
 from mobilegeo.learn.adapt.views import Simulator, open_trunk
 from mobilegeo.learn.export.imagery import images_of
@@ -92,28 +92,20 @@ def _adapted(
     recall = RecallChange.of(before, found(model.head, held_out))
 
     file, spec = original, origin.spec
-    if recall.drop < 0.0:
+    if -recall.drop > recall.standard_error:
         spec = replace(spec, model_id=f"{spec.model_id}-adapted")
         file = write_placed(original, model, spec, folder / "adapted.onnx")
         images = images_of(judging.pairs(judge_on[0]), COMPARED_IMAGES)
         parity = compare(torch_encode(model, spec), load_encoder(file).encode, images)
         require_parity(parity, request.out)
-    sha256 = write_encoder(request.out, file, origin.calibration, spec.model_id)
-    facts = MapFacts(
-        ground.gsd_m,
-        len(ground.blocks),
-        len(judge_on),
-        len(ground.with_heights),
-        tuple(ground.warnings),
-    )
     return Adapted(
         path=request.out,
-        sha256=sha256,
+        sha256=write_encoder(request.out, file, origin.calibration, spec.model_id),
         origin=origin.spec.model_id,
         model_id=spec.model_id,
         recall=recall,
         views=len(views.places),
         fit=fit,
-        map=facts,
+        map=ground.facts(held_out=len(judge_on)),
         seconds=budget.spent_s(),
     )
