@@ -299,7 +299,7 @@ def test_overlap_needs_one_source_and_near_centres() -> None:
             [0, 8, 0.0, 0.0, 100.0],
         ]
     )
-    expected = np.eye(4, dtype=bool)
+    expected = np.zeros((4, 4), bool)
     expected[0, 1] = expected[1, 0] = expected[1, 2] = expected[2, 1] = True
     assert np.array_equal(overlapping(places).numpy(), expected)
 

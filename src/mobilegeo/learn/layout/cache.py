@@ -29,12 +29,15 @@ from numpy.typing import NDArray
 from mobilegeo.learn.datasets.simulated import Pair, Pool, SimulatedPairs
 from mobilegeo.learn.datasets.sources import Source, SourceSpec, read_sources
 from mobilegeo.learn.layout.config import TrainConfig
-from mobilegeo.learn.layout.stages import packed
+from mobilegeo.learn.layout.stages import Channels, packed
 from mobilegeo.learn.simulate.near_duplicates import alike_groups
 from mobilegeo.output.atomic import write_atomically
 
 SHARD_GROUPS = 64
 ARRAYS = ("features", "coverage", "places")
+
+Encoded = tuple[NDArray[np.int8], NDArray[np.uint8], NDArray[np.float64]]
+"""The arrays of a shard, in that order."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,14 @@ class Cache:
         coverage: one uint8 [N, 2, h, w] a shard.
         places: float64 [all, 5], group, source, x_m, y_m, side_m.
         rows: int64 [all, 2], shard and row of every pair.
+        channels: of the features, those that `take` gives; all by default.
     """
 
     features: list[NDArray[np.int8]]
     coverage: list[NDArray[np.uint8]]
     places: NDArray[np.float64]
     rows: NDArray[np.int64]
+    channels: Channels | None = None
 
     @classmethod
     def open(cls, shards: Sequence[Path]) -> Cache:
@@ -66,10 +71,16 @@ class Cache:
         """Some of the pairs, int64 [n], in that order."""
         return replace(self, places=self.places[pairs], rows=self.rows[pairs])
 
+    def looked_at(self, channels: Channels) -> Cache:
+        """The same pairs with some of the channels."""
+        return replace(self, channels=channels)
+
     def take(self, pairs: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np.uint8]]:
         """Features [B, 2, C, h, w] and coverage [B, 2, h, w] of some pairs."""
         rows = self.rows[pairs]
         features = np.stack([self.features[shard][row] for shard, row in rows])
+        if self.channels is not None:
+            features = features[:, :, self.channels]
         return features, np.stack([self.coverage[shard][row] for shard, row in rows])
 
 
@@ -168,16 +179,24 @@ def _write_shard(
         for number in range(first, first + SHARD_GROUPS)
         for pair in simulator.group(number)
     ]
+    save_shard(shard, encode(numbered, session))
+
+
+def save_shard(shard: Path, arrays: Encoded) -> None:
+    """Writes a shard's folder, whole or not at all."""
     partial_folder = shard.with_name(f"{shard.name}.partial-{os.getpid()}")
     partial_folder.mkdir(parents=True, exist_ok=True)
-    for name, array in zip(ARRAYS, _encode(numbered, session), strict=True):
+    for name, array in zip(ARRAYS, arrays, strict=True):
         np.save(partial_folder / f"{name}.npy", np.asarray(array))
     partial_folder.rename(shard)
 
 
-def _encode(
-    numbered: Sequence[tuple[int, Pair]], session: onnxruntime.InferenceSession
-) -> tuple[NDArray[np.int8], NDArray[np.uint8], NDArray[np.float64]]:
+def encode(numbered: Sequence[tuple[int, Pair]], session: onnxruntime.InferenceSession) -> Encoded:
+    """Runs pairs, each with the number of its group, through the trunk.
+
+    Returns:
+        The arrays of a shard.
+    """
     features, coverage, places = [], [], []
     for number, pair in numbered:
         images = np.stack([pair.query, pair.tile])

@@ -176,7 +176,7 @@ def _train_to_checkpoint(
         "step": trainer.step,
         **{name: round(float(np.mean([each[name] for each in losses])), 4) for name in losses[0]},
         "temperature": round(trainer.objective.temperature.item(), 4),
-        "recall_at_1": recall_at_1(trainer.model.head, trainer.channels[-1], validation),
+        "recall_at_1": recall_at_1(trainer.model.head, validation.looked_at(trainer.channels[-1])),
         "seconds": round(time.monotonic() - started, 1),
     }
     with (config.out / "metrics.jsonl").open("a", encoding="utf-8") as file:
@@ -195,7 +195,7 @@ def train_step(
     trainer.exits.train()
     symmetry = int(np.random.default_rng((config.seed, trainer.step)).integers(8))
     features, coverage = (turned_grids(array, symmetry) for array in training.take(pairs))
-    near = overlapping(training.places[pairs]) & ~torch.eye(len(pairs), dtype=torch.bool)
+    near = overlapping(training.places[pairs])
     teachers = trainer.teachers
     taught = None if teachers is None else teachers.teach(features, coverage, near)
     loss: Objective = trainer.objective(trainer.embed(features, coverage), near, taught)

@@ -119,18 +119,24 @@ class LayoutObjective(nn.Module):
         exits: number of shallow exits.
         student_dim: D of the student's embedding.
         teacher_dim: D_t of the teachers' together; 0 without teachers.
+        temperature: starting τ of every exit.
 
     Raises:
         UsageError: a term has a weight that lacks exits or teachers, or the other way round.
     """
 
     def __init__(
-        self, weights: LayoutWeights, exits: int, student_dim: int, teacher_dim: int = 0
+        self,
+        weights: LayoutWeights,
+        exits: int,
+        student_dim: int,
+        teacher_dim: int = 0,
+        temperature: float = START_TEMPERATURE,
     ) -> None:
         super().__init__()
         _require("exit_info_nce", weights.exit_info_nce, exits, "exits")
         _require("cross", weights.cross, teacher_dim, "teachers")
-        self.logits = nn.ModuleList(InBatchLogits() for _ in range(exits + 1))
+        self.logits = nn.ModuleList(InBatchLogits(temperature) for _ in range(exits + 1))
         self.weights = {
             "info_nce": 1.0,
             "fisd": weights.fisd,

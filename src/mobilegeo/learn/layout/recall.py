@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mobilegeo.learn.layout.cache import Cache
 from mobilegeo.learn.layout.sampler import overlapping
-from mobilegeo.learn.layout.stages import Channels, unpacked
+from mobilegeo.learn.layout.stages import unpacked
 from mobilegeo.learn.models.heads import LayoutHead
 
 
@@ -29,24 +29,27 @@ def embed_pairs(
     return query, tile
 
 
-def recall_at_1(head: LayoutHead, channels: Channels, cache: Cache, batch: int = 128) -> float:
-    """Share of queries whose nearest tile is their own, 0 … 1.
+def recall_at_1(head: LayoutHead, cache: Cache, batch: int = 128) -> float:
+    """Share of queries whose nearest tile is their own, 0 … 1; see `found`."""
+    return float(found(head, cache, batch).mean())
+
+
+def found(head: LayoutHead, cache: Cache, batch: int = 128) -> NDArray[np.bool_]:
+    """Which queries have their own tile as nearest, bool [N].
 
     Tiles that show largely the same ground as the right one do not count as wrong answers.
 
     Args:
         head: from the encoder.
-        channels: which of the cached channels the head looks at.
-        cache: held-out pairs.
+        cache: held-out pairs, with the channels that the head looks at.
         batch: pairs at a time.
     """
     head.eval()
     rows = np.arange(len(cache.places))
     with torch.no_grad():
         taken = (cache.take(rows[start : start + batch]) for start in range(0, len(rows), batch))
-        parts = [embed_pairs(head, features[:, :, channels], seen) for features, seen in taken]
+        parts = [embed_pairs(head, features, seen) for features, seen in taken]
     queries, tiles = (torch.cat(side) for side in zip(*parts, strict=True))
     similarity = queries @ tiles.T
-    ignored = overlapping(cache.places) & ~torch.eye(len(rows), dtype=torch.bool)
-    best = similarity.masked_fill(ignored, -torch.inf).argmax(dim=1)
-    return float((best == torch.arange(len(rows))).float().mean())
+    best = similarity.masked_fill(overlapping(cache.places), -torch.inf).argmax(dim=1)
+    return np.asarray((best == torch.arange(len(rows))).numpy(), np.bool_)
