@@ -61,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     heights = np.asarray(world.surface_m, np.float32)
     write_geotiff(folder / "dsm.tif", heights, "EPSG:32632", corner, world.gsd_m)
     torch.manual_seed(0)
-    model = PlaceEncoder(ModelConfig(16, 2, 64), weights=None)
+    model = PlaceEncoder(ModelConfig(16, 2, 64, shallow=(1,)), weights=None)
     facts = described(model, "tiny")
     write_tensors(folder / "tiny.safetensors", tensors_of({"model": model}), facts)
     write_onnx(model, image_spec(model, "tiny"), folder / "tiny.onnx")

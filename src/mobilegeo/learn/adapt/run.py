@@ -19,7 +19,7 @@ from mobilegeo.learn.adapt.views import Simulator, open_trunk
 from mobilegeo.learn.export.imagery import images_of
 from mobilegeo.learn.export.onnx import write_onnx
 from mobilegeo.learn.export.parity import compare, require_parity, torch_encode
-from mobilegeo.learn.export.placed import write_placed
+from mobilegeo.learn.export.placed import write_placed, write_trunk
 from mobilegeo.learn.export.recall import RecallChange
 from mobilegeo.learn.layout.recall import found
 from mobilegeo.output.atomic import make_folder
@@ -73,7 +73,8 @@ def _adapted(
     export_s = ready_s - started_s
     free_s = budget.seconds - SAFETY * export_s - ready_s
 
-    trunk, size_px = open_trunk(original), origin.spec.size_px
+    trunk = open_trunk(write_trunk(original, origin.model, folder / "trunk.onnx"))
+    size_px = origin.spec.size_px
     judging = Simulator(ground, trunk, size_px, 2 * request.seed + 1)
     stage = budget.stage("views of held-out ground", ready_s + JUDGED_UNTIL * free_s, progress)
     held_out = judging.views(

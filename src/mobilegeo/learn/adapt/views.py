@@ -30,7 +30,7 @@ class Simulator:
 
     Attributes:
         ground: the map.
-        trunk: an exported encoder, whose `features` are kept.
+        trunk: a file of `write_trunk`, whose `features` are kept.
         size_px: side of the images.
         seed: of the views.
     """
@@ -100,7 +100,7 @@ class Simulator:
 
 
 def open_trunk(path: Path) -> onnxruntime.InferenceSession:
-    """An exported encoder to be run by several threads of our own."""
+    """A trunk to be run by several threads of our own."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(path, options)

@@ -20,6 +20,8 @@ from mobilegeo.learn.export.onnx import MULTIPLE_PX, save_encoder, traced
 from mobilegeo.learn.models.heads import cell_coverage
 from mobilegeo.learn.models.place_encoder import PlaceEncoder
 
+GRIDS = "grids"
+"""Input of the head's graph: the stages that it looks at, side by side."""
 PREFIX = "place/"
 """Before all names of the head's graph."""
 
@@ -32,10 +34,28 @@ class _Placing(nn.Module):
         self.head = model.head
         self.stride_px = stride_px
 
-    def forward(self, image: Tensor, features: Tensor) -> Tensor:
-        """Embeddings, float32 [B, D], of normalised images and their features."""
-        embedding: Tensor = self.head(features, cell_coverage(image, self.stride_px))
+    def forward(self, image: Tensor, grids: Tensor) -> Tensor:
+        """Embeddings, float32 [B, D], of normalised images and what the trunk gives of them."""
+        embedding: Tensor = self.head(grids, cell_coverage(image, self.stride_px))
         return embedding
+
+
+def write_trunk(base: Path, model: PlaceEncoder, out: Path) -> Path:
+    """Writes what a network's head looks at as a file of one output, `features`.
+
+    Args:
+        base: an exported encoder with the network's trunk.
+        model: the network.
+        out: the file.
+    """
+    whole = onnx.load(base)
+    grids = _grids(whole, model)
+    trunk = onnx.utils.Extractor(whole).extract_model([INPUT], [grids])
+    for node in trunk.graph.node:
+        node.output[:] = [FEATURES if name == grids else name for name in node.output]
+    trunk.graph.output[0].name = FEATURES
+    onnx.save(trunk, out)
+    return out
 
 
 def write_placed(base: Path, model: PlaceEncoder, spec: ImageSpec, out: Path) -> Path:
@@ -47,9 +67,11 @@ def write_placed(base: Path, model: PlaceEncoder, spec: ImageSpec, out: Path) ->
         spec: the facts of the new encoder.
         out: the `.onnx` file.
     """
-    trunk = onnx.utils.Extractor(onnx.load(base)).extract_model([INPUT], [FEATURES])
+    whole = onnx.load(base)
+    grids = _grids(whole, model)
+    trunk = onnx.utils.Extractor(whole).extract_model([INPUT], [FEATURES])
     head = onnx.compose.add_prefix(_head_graph(model, spec), PREFIX).graph
-    own = {PREFIX + name: name for name in (INPUT, FEATURES, EMBEDDING)}
+    own = {PREFIX + INPUT: INPUT, PREFIX + GRIDS: grids, PREFIX + EMBEDDING: EMBEDDING}
     for node in head.node:
         for side in (node.input, node.output):
             side[:] = [own.get(name, name) for name in side]
@@ -61,6 +83,14 @@ def write_placed(base: Path, model: PlaceEncoder, spec: ImageSpec, out: Path) ->
     return save_encoder(trunk, spec, out)
 
 
+def _grids(graph: onnx.ModelProto, model: PlaceEncoder) -> str:
+    """Name of the tensor that the head looks at: of all its stages before the last is cut out."""
+    if not model.config.shallow:
+        return FEATURES
+    (cut,) = (node for node in graph.graph.node if FEATURES in node.output)
+    return str(cut.input[0])
+
+
 def _head_graph(model: PlaceEncoder, spec: ImageSpec) -> onnx.ModelProto:
     """The head alone; batch size, height and width are left free."""
     batch = torch.export.Dim("batch", min=1, max=4096)
@@ -69,7 +99,7 @@ def _head_graph(model: PlaceEncoder, spec: ImageSpec) -> onnx.ModelProto:
     cells = MULTIPLE_PX // stride_px
     samples = {
         INPUT: torch.zeros(2, 3, 3 * MULTIPLE_PX, 4 * MULTIPLE_PX),
-        FEATURES: torch.zeros(2, spec.feature_dim, 3 * cells, 4 * cells),
+        GRIDS: torch.zeros(2, len(model.standardise.mean), 3 * cells, 4 * cells),
     }
     free = [{0: batch, 2: side * rows, 3: side * columns} for side in (MULTIPLE_PX, cells)]
     return traced(_Placing(model, stride_px).eval(), samples, [EMBEDDING], free)
