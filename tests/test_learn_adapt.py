@@ -20,6 +20,7 @@ from mobilegeo.encoder import load_encoder  # noqa: E402
 from mobilegeo.errors import ResourceError, UsageError  # noqa: E402
 from mobilegeo.learn.adapt import origin as origin_module  # noqa: E402
 from mobilegeo.learn.adapt import run as run_module  # noqa: E402
+from mobilegeo.learn.adapt import training as training_module  # noqa: E402
 from mobilegeo.learn.adapt.budget import Budget  # noqa: E402
 from mobilegeo.learn.adapt.origin import open_origin  # noqa: E402
 from mobilegeo.learn.adapt.records import Adapted, Request  # noqa: E402
@@ -80,8 +81,10 @@ def done(folder: Path) -> Adapted:
     """A run that starts from the shipped tiny encoder."""
     with pytest.MonkeyPatch.context() as patch:
         let_tiny_ship(folder, patch)
+        patch.setattr(run_module, "SIMULATED_UNTIL", 0.35)
+        patch.setattr(training_module, "LEARNING_RATE", 2e-3)
         request = Request([folder / "map.tif"], folder / "out.onnx", folder / "dsm.tif", "tiny", 1)
-        return adapt(request, Budget(14.0, ticking()), silent)
+        return adapt(request, Budget(14.0, ticking(12.0)), silent)
 
 
 def test_a_run_learns_what_held_out_ground_confirms(done: Adapted) -> None:
@@ -172,8 +175,10 @@ def tiny(folder: Path) -> Path:
     ],
 )
 def test_too_few_minutes_are_told(
-    folder: Path, tmp_path: Path, minutes: float, problem: str
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: float, problem: str
 ) -> None:
+    if minutes > 5.0:
+        monkeypatch.setattr(run_module, "LEAST_HELD_OUT", 1)
     request = Request([folder / "map.tif"], tmp_path / "out.onnx", None, str(tiny(folder)))
     with pytest.raises(UsageError, match=problem):
         adapt(request, Budget(minutes, ticking()), silent)
