@@ -80,32 +80,59 @@ def _embedded(head: LayoutHead, grids: np.ndarray, coverage: np.ndarray) -> np.n
     return np.concatenate(parts)
 
 
+@dataclass(frozen=True)
+class SiteImages:
+    """A site as an encoder gets it.
+
+    Attributes:
+        photos, tiles: uint8 [Q, S, S, 3] and [N, S, S, 3].
+        photo_xy_m, tile_xy_m: true positions and centres, float64 [Q, 2] and [N, 2].
+        photo_footprint_m, tile_footprint_m: float64 [Q] and [N].
+    """
+
+    photos: np.ndarray
+    photo_xy_m: np.ndarray
+    photo_footprint_m: np.ndarray
+    tiles: np.ndarray
+    tile_xy_m: np.ndarray
+    tile_footprint_m: np.ndarray
+
+    @classmethod
+    def of(cls, site: Site) -> SiteImages:
+        """Normalises the photos and cuts the tiles of a site."""
+        encoder = load_encoder()
+        source = open_map([site.folder / "map.tif"])
+        plan = plan_build(source, encoder, site.footprints_m, 0.25)
+        images, centres, sides = [], [], []
+        for block in plan.tile_blocks:
+            patch = block.read(source, plan.frame)
+            tiles = block.tiles(patch)
+            if len(tiles):
+                images.append(block.cut(encoder.spec.fill(patch.image, patch.valid), tiles))
+                centres.append(tiles * block.grid.stride_m + block.grid.footprint_m / 2)
+                sides += [block.grid.footprint_m] * len(tiles)
+        localizer = Localizer(site.pack(encoder), encoder, Options(ignore_gps=True))
+        frame = localizer.pack.frame
+        queries, positions, wanted = [], [], []
+        for photo, truth in photos_of(site.folder, site.images):
+            (query,) = localizer.prepare(photo, None, Stopwatch()).queries
+            queries.append(query.patch.image)
+            positions.append(frame.xy(truth.position))
+            wanted.append(query.footprint_m)
+        return cls(
+            np.stack(queries), np.array(positions), np.array(wanted),
+            np.concatenate(images), np.concatenate(centres), np.array(sides),
+        )  # fmt: skip
+
+
 def _make(site: Site, trunk: Path) -> TileSet:
-    encoder = load_encoder("first")
-    source = open_map([site.folder / "map.tif"])
-    plan = plan_build(source, encoder, site.footprints_m, 0.25)
-    images, centres, sides = [], [], []
-    for block in plan.tile_blocks:
-        patch = block.read(source, plan.frame)
-        tiles = block.tiles(patch)
-        if len(tiles):
-            images.append(block.cut(encoder.spec.fill(patch.image, patch.valid), tiles))
-            centres.append(tiles * block.grid.stride_m + block.grid.footprint_m / 2)
-            sides += [block.grid.footprint_m] * len(tiles)
-    localizer = Localizer(site.pack(encoder), encoder, Options(ignore_gps=True))
-    frame = localizer.pack.frame
-    queries, positions, wanted = [], [], []
-    for photo, truth in photos_of(site.folder, site.images):
-        (query,) = localizer.prepare(photo, None, Stopwatch()).queries
-        queries.append(query.patch.image)
-        positions.append(frame.xy(truth.position))
-        wanted.append(query.footprint_m)
+    seen = SiteImages.of(site)
     session = onnxruntime.InferenceSession(trunk)
-    photos, photo_coverage = _grids(np.stack(queries), session)
-    tiles, tile_coverage = _grids(np.concatenate(images), session)
+    photos, photo_coverage = _grids(seen.photos, session)
+    tiles, tile_coverage = _grids(seen.tiles, session)
     return TileSet(
-        photos, photo_coverage, np.array(positions), np.array(wanted),
-        tiles, tile_coverage, np.concatenate(centres), np.array(sides),
+        photos, photo_coverage, seen.photo_xy_m, seen.photo_footprint_m,
+        tiles, tile_coverage, seen.tile_xy_m, seen.tile_footprint_m,
     )  # fmt: skip
 
 
