@@ -39,8 +39,8 @@ LEGEND = """\
 `imagenet`: the same network with ImageNet weights, untrained, the last layer pooled for tiles and
 stage 4 dense for alignment. `sift`: SIFT matching with the whole map, no network. Pose known as a
 drone knows it, no GPS. *within 25 m*: share of all photos whose best place is right, fix or not;
-medians are over all photos. *fixes* use the constants beside the encoder (`*.calibration.json`);
-where there are none, neutral ones, which withhold more. *evidence* is the
+medians are over all photos. *fixes* use the constants beside the encoder (`*.calibration.json`)
+if it has any; others are judged with neutral ones, and withhold more. *evidence* is the
 neutral probability for every encoder, the inliers for SIFT. *tiles*: retrieval alone. *from sift*:
 median distance to the place that SIFT finds.
 ± is the standard deviation over the files of one name, which differ in the seed of their training.

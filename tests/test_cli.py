@@ -15,6 +15,8 @@ from PIL import Image
 from cli_kit import Outcome, World, call, run, small_world
 from mobilegeo.cli import app
 from mobilegeo.encoder import SHIPPED, load_encoder
+from mobilegeo.encoder.registry import card as model_card
+from mobilegeo.errors import EncoderError
 from mobilegeo.geo import LatLon, destination, distance_m, wrap_deg
 from mobilegeo.maps.pack import MapPack
 
@@ -384,11 +386,24 @@ def test_a_view_of_the_sky_is_an_answer(one: tuple[str | Path, ...]) -> None:
 
 def test_encoders_list_and_info() -> None:
     listed = call("encoders", "list")
-    assert listed.out.split() == list(SHIPPED)
+    assert [line.split()[0] for line in listed.out.splitlines()] == list(SHIPPED)
+    (every,) = call("encoders", "list", "--json").records
+    assert {name: load_encoder(name).sha256 for name in SHIPPED} == {
+        name: facts["sha256"] for name, facts in every.items()
+    }
     (facts,) = call("encoders", "info", listed.out.split()[0], "--json").records
     assert facts["sha256"] == load_encoder().sha256
     assert facts["embedding_dim"] == load_encoder().spec.embedding_dim
     assert "embedding_dim" in call("encoders", "info", listed.out.split()[0]).out
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_encoder_has_a_card_with_its_hash_and_licences(name: str) -> None:
+    card = call("encoders", "info", name, "--card").out
+    assert load_encoder(name).sha256 in card
+    assert all(word in card for word in ("CC-BY-4.0", "Apache-2.0", "Limits"))
+    with pytest.raises(EncoderError, match=r"x\.onnx: is no shipped encoder; choose one of"):
+        model_card("x.onnx")
 
 
 @pytest.mark.parametrize("missing", [("torch",), ("timm",), ("torch", "timm")])

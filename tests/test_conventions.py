@@ -23,7 +23,15 @@ DEVICE_MODULES = [path for path in MODULES if not path.is_relative_to(LEARNING)]
 DOORS = (
     *(
         PACKAGE / "cli" / f"{name}.py"
-        for name in ("bench", "learn", "learn_evaluate", "learn_export", "check_data", "simulate")
+        for name in (
+            "bench",
+            "check_data",
+            "learn",
+            "learn_adapt",
+            "learn_evaluate",
+            "learn_export",
+            "simulate",
+        )
     ),
     PACKAGE / "encoder" / "runtimes.py",
 )

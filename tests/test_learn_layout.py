@@ -21,7 +21,7 @@ from mobilegeo.errors import ResourceError, UsageError  # noqa: E402
 from mobilegeo.learn import checkpoint  # noqa: E402
 from mobilegeo.learn.export.run import Request, export  # noqa: E402
 from mobilegeo.learn.layout import run  # noqa: E402
-from mobilegeo.learn.layout.cache import cell_coverage  # noqa: E402
+from mobilegeo.learn.layout.cache import cell_coverage, near_held_out  # noqa: E402
 from mobilegeo.learn.layout.config import load_config  # noqa: E402
 from mobilegeo.learn.layout.loop import schedule  # noqa: E402
 from mobilegeo.learn.layout.sampler import batch_indices, overlapping, turned_grids  # noqa: E402
@@ -74,15 +74,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     image = cv2.resize(coarse, (360, 360), interpolation=cv2.INTER_CUBIC)
     (folder / "data" / "imagery").mkdir(parents=True)
     (folder / "data" / "imagery" / "a.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
-    assert run(write_config(folder)) == folder / "run" / "step-0000002.safetensors"
+    assert run(write_config(folder)) == folder / "run" / "network.safetensors"
     return folder
 
 
 @pytest.fixture(scope="module")
 def exported(finished: Path) -> Path:
-    return export(
-        Request(str(finished / "run" / "step-0000002.safetensors"), finished / "tiny.onnx")
-    ).path
+    return export(Request(str(finished / "run/network.safetensors"), finished / "tiny.onnx")).path
 
 
 def tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -101,12 +99,82 @@ def test_resumed_run_equals_an_uninterrupted_one(finished: Path, tmp_path: Path)
     shutil.copytree(finished, tmp_path / "again")
     out = tmp_path / "again" / "run"
     (out / "step-0000002.safetensors").unlink()
-    resumed = run(write_config(tmp_path / "again"))
+    run(write_config(tmp_path / "again"))
+    resumed = out / "step-0000002.safetensors"
     straight = finished / "run" / "step-0000002.safetensors"
     expected, found = tensors(straight), tensors(resumed)
     assert expected.keys() == found.keys()
     for name, tensor in expected.items():
         torch.testing.assert_close(found[name], tensor, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_the_network_is_the_last_checkpoint_without_what_only_training_needs(
+    finished: Path,
+) -> None:
+    last = tensors(finished / "run/step-0000002.safetensors")
+    network = tensors(finished / "run/network.safetensors")
+    assert network
+    assert all(name.startswith("model.") for name in network)
+    for name, tensor in network.items():
+        torch.testing.assert_close(tensor, last[name], rtol=0, atol=0, msg=name)
+
+
+METHOD = CONFIG.replace(
+    "[model]",
+    """exits = [0, 1]
+teachers = ["{teacher}"]
+
+[objective]
+exit_info_nce = 0.25
+fisd = 0.5
+triplet = 0.2
+uapa = 0.2
+cross = 0.3
+
+[model]""",
+)
+
+
+def test_the_method_trains_with_exits_and_a_teacher_on_one_cache(tmp_path: Path) -> None:
+    image = np.random.default_rng(1).integers(0, 256, (200, 200, 3), np.uint8)
+    (tmp_path / "data" / "imagery").mkdir(parents=True)
+    encoded = cv2.imencode(".png", image)[1].tobytes()
+    (tmp_path / "data" / "imagery" / "a.png").write_bytes(encoded)
+    shared = f"cache={tmp_path / 'cache'}"
+    wide = ["model.shallow=[0, 1]", "model.hidden_dim=24", f"out={tmp_path / 'teacher'}", shared]
+    teacher = run(write_config(tmp_path, 1), wide)
+    shards = sorted((tmp_path / "cache").rglob("features.npy"))
+    text = METHOD.replace("{teacher}", str(teacher))
+    student = run(write_config(tmp_path, 2, text), [shared])
+    assert sorted((tmp_path / "cache").rglob("features.npy")) == shards
+    line = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])
+    terms = {"info_nce", "fisd", "triplet", "uapa", "cross_logits", "cross_features"}
+    assert terms < set(line)
+    assert all(np.isfinite(line[term]) for term in terms)
+    assert not any("exits" in name for name in tensors(student))
+
+
+def test_training_images_that_show_held_out_ground_are_left_out(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    scene, other = (
+        cv2.resize(rng.integers(0, 256, (50, 80, 3), np.uint8), (640, 400), interpolation=2)
+        for _ in range(2)
+    )
+    pieces = {"train/same.png": scene[:, :400], "train/other.png": other, "test/a.png": scene}
+    pieces["test/a.png"] = scene[:, 120:520]
+    for name, piece in pieces.items():
+        path = tmp_path / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cv2.imencode(".png", piece)[1].tobytes())
+    head, tail = CONFIG.split("[[validation]]")
+    text = (
+        head.replace('"imagery"', '"train"')
+        + "[[validation]]"
+        + tail.replace('"imagery"', '"test"')
+    )
+    config = load_config(write_config(tmp_path, 1, text))
+    assert near_held_out(config, tmp_path) == ["train/same.png[0:1]"]
+    assert near_held_out(config, tmp_path) == ["train/same.png[0:1]"]
 
 
 def test_training_moves_the_head_and_nothing_below(finished: Path) -> None:
@@ -231,7 +299,7 @@ def test_overlap_needs_one_source_and_near_centres() -> None:
             [0, 8, 0.0, 0.0, 100.0],
         ]
     )
-    expected = np.eye(4, dtype=bool)
+    expected = np.zeros((4, 4), bool)
     expected[0, 1] = expected[1, 0] = expected[1, 2] = expected[2, 1] = True
     assert np.array_equal(overlapping(places).numpy(), expected)
 

@@ -18,7 +18,6 @@ from torch.nn import functional  # noqa: E402
 
 from mobilegeo.errors import UsageError  # noqa: E402
 from mobilegeo.learn.losses import info_nce, places, triplet  # noqa: E402
-from mobilegeo.learn.losses.contrastive import SymmetricInfoNCE  # noqa: E402
 from mobilegeo.learn.losses.info_nce import MultiPositiveInfoNCE  # noqa: E402
 from mobilegeo.learn.losses.places import same_place  # noqa: E402
 from mobilegeo.learn.losses.triplet import CrossDomainTriplet  # noqa: E402
@@ -183,12 +182,6 @@ class TestMultiPositiveInfoNCE:
         back = loss(satellite, SATELLITE_PLACES, None, drone, DRONE_PLACES)
         found = MultiPositiveInfoNCE(0.07).double()(drone, satellite, same)
         assert found.item() == pytest.approx(float(forth + back) / 2, rel=1e-7)
-
-    def test_one_positive_each_is_the_pairwise_loss(self) -> None:
-        drone, satellite = embeddings(5).float(), embeddings(5).float()
-        expected = SymmetricInfoNCE()(drone, satellite)
-        found = MultiPositiveInfoNCE()(drone, satellite, torch.eye(5).bool())
-        assert found.item() == pytest.approx(expected.item(), rel=1e-6)
 
     def test_without_information_costs_the_logarithm_of_the_choices(self) -> None:
         same = same_place(DRONE_PLACES, SATELLITE_PLACES)

@@ -14,7 +14,7 @@ from timm.layers.conv2d_same import Conv2dSame  # noqa: E402
 from torch import nn  # noqa: E402
 
 from mobilegeo.errors import ResourceError  # noqa: E402
-from mobilegeo.learn.losses.contrastive import SymmetricInfoNCE  # noqa: E402
+from mobilegeo.learn.losses.info_nce import MultiPositiveInfoNCE  # noqa: E402
 from mobilegeo.learn.models.backbone import load_mobilenet  # noqa: E402
 from mobilegeo.learn.models.heads import LayoutHead, cell_coverage, masked_grid  # noqa: E402
 from mobilegeo.learn.models.padding import PaddedConv2d, receptive_field  # noqa: E402
@@ -78,7 +78,7 @@ def test_training_leaves_the_features_alone(model: PlaceEncoder) -> None:
     optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0)
     model.train()
     query, tile = model(image)[0], model(image.flip(0))[0]
-    SymmetricInfoNCE()(query, tile).backward()
+    MultiPositiveInfoNCE()(query, tile, torch.eye(4, dtype=torch.bool)).backward()
     optimiser.step()
     assert not torch.equal(model.head.bottleneck[0].weight, head_before)
     assert torch.equal(model.eval()(image)[1], before)

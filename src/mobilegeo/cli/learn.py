@@ -10,6 +10,7 @@ import typer
 
 from mobilegeo.cli.check_data import check_data
 from mobilegeo.cli.common import progress_bar, require_learning_wing
+from mobilegeo.cli.learn_adapt import adapt
 from mobilegeo.cli.learn_evaluate import evaluate
 from mobilegeo.cli.learn_export import export
 from mobilegeo.cli.simulate import simulate
@@ -46,6 +47,7 @@ def train(
         typer.echo(made)
 
 
+app.command("adapt")(adapt)
 app.command("check-data")(check_data)
 app.command("evaluate")(evaluate)
 app.command("export")(export)

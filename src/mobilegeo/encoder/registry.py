@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 SHIPPED: dict[str, str] = {"first": "first.onnx"}
 """Models inside the package: name → file in `mobilegeo/encoder/weights`."""
 
+SHA256: dict[str, str] = {
+    "first": "069b5db5781fb38bd24fa2a5345b0dd6005871fd17133f4be0c59ed8667b9e2d",
+}
+"""Of the files, so that a damaged installation is noticed before it gives wrong places."""
+
 DEFAULT = "first"
 
 
@@ -36,12 +41,12 @@ def load_encoder(
         runtime: what computes it, a name in `RUNTIMES` or `auto`; `DEFAULT_RUNTIME` when `None`.
 
     Raises:
-        EncoderError: there is no such name, file or runtime, or the file is no encoder.
+        EncoderError: there is no such name, file or runtime, or the file is no encoder or damaged.
         MissingExtraError: the runtime is not installed.
     """
     if isinstance(name, str) and name in SHIPPED:
         with as_file(files("mobilegeo.encoder") / "weights" / SHIPPED[name]) as path:
-            return open_encoder(path, threads=threads, runtime=runtime)
+            return _undamaged(name, open_encoder(path, threads=threads, runtime=runtime))
     if Path(name).suffix.lower() not in {".onnx", CHECKPOINT_SUFFIX}:
         raise EncoderError(
             name,
@@ -49,6 +54,33 @@ def load_encoder(
             f"choose one of {', '.join(SHIPPED)} or give the path of an exported .onnx file",
         )
     return open_encoder(name, threads=threads, runtime=runtime)
+
+
+def shipped_bytes(name: str) -> bytes:
+    """The file of a shipped encoder."""
+    return (files("mobilegeo.encoder") / "weights" / SHIPPED[name]).read_bytes()
+
+
+def card(name: str) -> str:
+    """The model card of a shipped encoder, Markdown.
+
+    Raises:
+        EncoderError: no encoder of this name ships.
+    """
+    if name not in SHIPPED:
+        raise EncoderError(name, "is no shipped encoder", f"choose one of {', '.join(SHIPPED)}")
+    text = files("mobilegeo.encoder") / "weights" / f"{name.partition('-')[0]}.md"
+    return text.read_text(encoding="utf-8")
+
+
+def _undamaged(name: str, encoder: Encoder) -> Encoder:
+    if encoder.sha256 != SHA256[name]:
+        raise EncoderError(
+            name,
+            f"is not the file that was shipped (sha256 {encoder.sha256[:12]}…)",
+            "install mobilegeo again",
+        )
+    return encoder
 
 
 def encoder_for(
@@ -92,5 +124,4 @@ def _shipped(sha256: str | None) -> str | None:
 
 
 def _shipped_sha256(name: str) -> str:
-    weights = files("mobilegeo.encoder") / "weights" / SHIPPED[name]
-    return hashlib.sha256(weights.read_bytes()).hexdigest()
+    return hashlib.sha256(shipped_bytes(name)).hexdigest()

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from mobilegeo.errors import ResourceError, UsageError
 
+NETWORK_FILE = "network.safetensors"
+"""What a finished run leaves in its folder: the network without what only training needs."""
 _NAME = re.compile(r"step-(\d{7})\.safetensors$")
 
 

@@ -73,15 +73,15 @@ class HeightSource:
 
     def chunk(self, frame: LocalFrame, row: int, column: int) -> NDArray[np.float32]:
         """Heights of one chunk of the surface, float32 [256, 256] metres, NaN without data."""
-        side_m = SURFACE_CHUNK_CELLS * SURFACE_CELL_M
-        bands, valid = self._raster.values(
-            frame,
-            column * side_m,
-            (row + 1) * side_m,
-            SURFACE_CELL_M,
-            SURFACE_CHUNK_CELLS,
-            SURFACE_CHUNK_CELLS,
-        )
+        side_m, cells = SURFACE_CHUNK_CELLS * SURFACE_CELL_M, SURFACE_CHUNK_CELLS
+        west_m, north_m = column * side_m, (row + 1) * side_m
+        return self.window(frame, west_m, north_m, SURFACE_CELL_M, cells, cells)
+
+    def window(
+        self, frame: LocalFrame, x_m: float, y_m: float, cell_m: float, width: int, height: int
+    ) -> NDArray[np.float32]:
+        """Heights of a window as of `MapSource.read`, float32 [H, W] metres, NaN without data."""
+        bands, valid = self._raster.values(frame, x_m, y_m, cell_m, width, height)
         return self._metres(bands[0], valid)
 
     def _metres(self, values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -22,6 +22,8 @@ from mobilegeo.learn.datasets.view import (
     smooth_field,
 )
 
+Chain = Sequence[tuple[float, photometry.Step]]
+
 UPSAMPLING = 1.5
 """Imagery is enlarged at most this much."""
 LEAST_TEXTURE = 6.0
@@ -31,6 +33,31 @@ SEPARATION = 0.5
 NEIGHBOURHOOD = 3.0
 """… and at most about this many."""
 ATTEMPTS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What makes the two views of a place differ; each part can be left out to see what it gives.
+
+    Attributes:
+        ground: season, shadows, objects and rebuilt patches; another day where one is known.
+        camera: colours, tones, haze, blur, noise and compression of both cameras.
+        relief: displacement by surface models, or a smooth random one where there is none.
+        telemetry: errors of place, heading, scale and tilt.
+    """
+
+    ground: bool = True
+    camera: bool = True
+    relief: bool = True
+    telemetry: bool = True
+
+    def chains(self, camera: Chain) -> tuple[Chain, ...]:
+        """Photometric steps for a view of this camera."""
+        return (*((photometry.SCENE,) if self.ground else ()), *((camera,) if self.camera else ()))
+
+
+EVERYTHING = Simulation()
+"""What training uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +104,7 @@ class SimulatedPairs:
         group_size: places in a group.
         size_px: side of the images.
         seed: with the group's number, fixes everything.
+        simulation: what makes the views differ.
     """
 
     def __init__(
@@ -86,12 +114,14 @@ class SimulatedPairs:
         group_size: int = 4,
         size_px: int = 224,
         seed: int = 0,
+        simulation: Simulation = EVERYTHING,
     ) -> None:
         self.sources = sources
         self.pools = pools
         self.group_size = group_size
         self.size_px = size_px
         self.seed = seed
+        self.simulation = simulation
         self._alike: dict[str, list[int]] = {}
         for index, source in enumerate(sources):
             self._alike.setdefault(source.group, []).append(index)
@@ -123,8 +153,9 @@ class SimulatedPairs:
 
     def _pair(self, index: int, square: Square, symmetry: int, rng: np.random.Generator) -> Pair:
         source = self.sources[index]
-        query = draw_query(source, square, self.size_px, rng)
-        tile = draw_tile(source, square, self.size_px, rng)
+        error = None if self.simulation.telemetry else ViewError.none()
+        query = draw_query(source, square, self.size_px, rng, error, self.simulation)
+        tile = draw_tile(source, square, self.size_px, rng, self.simulation)
         return Pair(turned(query, symmetry), turned(tile, symmetry), index, square)
 
 
@@ -160,6 +191,7 @@ def draw_query(
     size_px: int,
     rng: np.random.Generator,
     error: ViewError | None = None,
+    simulation: Simulation = EVERYTHING,
 ) -> NDArray[np.uint8]:
     """A drone photo of the square as the localizer would normalise it, uint8 [S, S, 3].
 
@@ -169,28 +201,40 @@ def draw_query(
     """
     error = ViewError.draw(rng) if error is None else error
     grid = ground_grid(pixel_to_ground(square, error, size_px), size_px)
-    if source.height_m is not None:
-        off_nadir = rng.normal(0.0, 0.1, 2) * square.side_m
-        foot = (square.x_m + float(off_nadir[0]), square.y_m + float(off_nadir[1]))
-        grid = central_relief(source, grid, foot, square.side_m * float(rng.uniform(0.6, 1.3)))
-    else:
-        bend = float(rng.uniform(0.0, 0.01)) * square.side_m
-        grid = grid + np.float32(bend) * smooth_field(rng, size_px, int(rng.integers(3, 10)), 2)
+    if simulation.relief:
+        grid = _displaced(source, square, grid, rng)
     image, inside = sample_image(source, grid)
     seen = inside & photo_mask(rng, size_px)
-    photo = photometry.degrade(image, rng, photometry.SCENE, photometry.QUERY)
+    photo = photometry.degrade(image, rng, *simulation.chains(photometry.QUERY))
     return np.where(seen[..., None], photo, 0).astype(np.uint8)
 
 
+def _displaced(
+    source: Source, square: Square, grid: NDArray[np.float32], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Ground points that a drone near the square's centre sees where it would see `grid`."""
+    if source.height_m is None:
+        bend = np.float32(rng.uniform(0.0, 0.01) * square.side_m)
+        return grid + bend * smooth_field(rng, grid.shape[0], int(rng.integers(3, 10)), 2)
+    off_nadir = rng.normal(0.0, 0.1, 2) * square.side_m
+    foot = (square.x_m + float(off_nadir[0]), square.y_m + float(off_nadir[1]))
+    return central_relief(source, grid, foot, square.side_m * float(rng.uniform(0.6, 1.3)))
+
+
 def draw_tile(
-    source: Source, square: Square, size_px: int, rng: np.random.Generator
+    source: Source,
+    square: Square,
+    size_px: int,
+    rng: np.random.Generator,
+    simulation: Simulation = EVERYTHING,
 ) -> NDArray[np.uint8]:
     """The satellite's view of the square, north-up, uint8 [S, S, 3]; sometimes partly no data."""
     grid = ground_grid(pixel_to_ground(square, ViewError.none(), size_px), size_px)
     lean = rng.normal(0.0, 0.12, 2)
-    grid = leaning_relief(source, grid, (float(lean[0]), float(lean[1])))
-    image, inside = sample_image(source, grid)
-    tile = photometry.degrade(image, rng, photometry.SCENE, photometry.TILE)
+    if simulation.relief:
+        grid = leaning_relief(source, grid, (float(lean[0]), float(lean[1])))
+    image, inside = sample_image(source.on_another_day if simulation.ground else source, grid)
+    tile = photometry.degrade(image, rng, *simulation.chains(photometry.TILE))
     if rng.random() < 0.05:
         inside = inside & photo_mask(rng, size_px, least=0.85)
     return np.where(inside[..., None], tile, 0).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Reference imagery to simulate views from: loose tiles, XYZ mosaics, scenes with a surface model.
+"""Reference imagery to simulate views from: tiles, XYZ mosaics, scenes, generated worlds.
 
 Every reader yields `Source` records; `READERS` maps the `kind` of a configuration to its reader.
 Ground coordinates of a source are metres from its top-left corner, x to the right and y down.
@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilegeo.errors import ResourceError, UsageError
+from mobilegeo.learn.datasets.footprints import Mosaic, extruded
+from mobilegeo.learn.datasets.generated import seen_twice
 
 EQUATOR_M = 2.0 * math.pi * 6_378_137.0
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
@@ -35,13 +37,15 @@ class Source:
         image: uint8 [H, W, 3] RGB.
         gsd_m: metres a pixel.
         height_m: float32 [H, W], surface above an arbitrary level in metres; `None` if unknown.
+        later: uint8 [H, W, 3] RGB, the same ground on another day; `None` if there is no such.
     """
 
     name: str
     group: str
     image: NDArray[np.uint8]
     gsd_m: float
-    height_m: NDArray[np.float32] | None = field(default=None)
+    height_m: NDArray[np.float32] | None = None
+    later: NDArray[np.uint8] | None = None
 
     @property
     def width_m(self) -> float:
@@ -52,6 +56,11 @@ class Source:
     def depth_m(self) -> float:
         """Extent from top to bottom, metres."""
         return float(self.image.shape[0] * self.gsd_m)
+
+    @cached_property
+    def on_another_day(self) -> Source:
+        """The same ground as it was `later`; itself where nothing else is known."""
+        return self if self.later is None else replace(self, image=self.later, later=None)
 
     @cached_property
     def pyramid(self) -> list[NDArray[np.uint8]]:
@@ -71,22 +80,26 @@ class SourceSpec:
 
     Attributes:
         kind: key of `READERS`.
-        path: folder or scene, relative to the data root.
+        path: folder or scene, relative to the data root; none for generated worlds.
         weight: share of the training places drawn here, relative to the other entries.
         gsd_m: metres a pixel, for imagery that does not say; 0 where it does.
         zoom: zoom level to read, for XYZ tiles.
         top, bottom: rows to use, as fractions of the image's height (0 … 1).
         footprint_m: smallest and largest side of the squares cut here, metres.
+        buildings: GeoJSON of footprints to be extruded, for XYZ tiles; relative to the data root.
+        seeds: of generated worlds, the first and the one after the last.
     """
 
     kind: str
-    path: str
+    path: str = ""
     weight: float = 1.0
     gsd_m: float = 0.0
     zoom: int = 0
     top: float = 0.0
     bottom: float = 1.0
     footprint_m: tuple[float, float] = (50.0, 300.0)
+    buildings: str = ""
+    seeds: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         if self.kind not in READERS:
@@ -110,7 +123,8 @@ def read_sources(spec: SourceSpec, data_root: Path) -> list[Source]:
     path = data_root / spec.path
     if not path.exists():
         raise ResourceError(path, "no such imagery", "check `data_root` and `path`")
-    sources = [_rows(source, spec) for source in READERS[spec.kind](path, spec)]
+    read = READERS[spec.kind](path, spec, data_root)
+    sources = [_rows(source, spec) for source in read]
     if not sources:
         raise ResourceError(
             path, f"holds no imagery of kind {spec.kind!r}", "check the path and the kind"
@@ -127,6 +141,7 @@ def _rows(source: Source, spec: SourceSpec) -> Source:
         source.image[rows],
         source.gsd_m,
         None if source.height_m is None else source.height_m[rows],
+        None if source.later is None else source.later[rows],
     )
 
 
@@ -144,7 +159,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image[:, :, ::-1]).astype(np.uint8, copy=False)
 
 
-def _images(folder: Path, spec: SourceSpec) -> Iterator[Source]:
+def _images(folder: Path, spec: SourceSpec, _: Path) -> Iterator[Source]:
     """Loose images without georeference; a subfolder is a group."""
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in IMAGE_SUFFIXES:
@@ -163,7 +178,7 @@ def tile_gsd_m(zoom: int, row: float, tile_px: int) -> float:
     return EQUATOR_M * math.cos(latitude) / float(2**zoom) / tile_px
 
 
-def _xyz(folder: Path, spec: SourceSpec) -> Iterator[Source]:
+def _xyz(folder: Path, spec: SourceSpec, data_root: Path) -> Iterator[Source]:
     """Mosaics of the contiguous blocks of XYZ tiles named `…x-y-z.ext`, at one zoom."""
     tiles: dict[tuple[int, int], Path] = {}
     for path in sorted(folder.rglob("*")):
@@ -179,7 +194,11 @@ def _xyz(folder: Path, spec: SourceSpec) -> Iterator[Source]:
             y, x = (row - top) * side, (column - left) * side
             mosaic[y : y + side, x : x + side] = read_rgb(tiles[column, row])
         gsd_m = tile_gsd_m(spec.zoom, (top + bottom + 1) / 2, side)
-        yield Source(f"{spec.path}/{left}-{top}", spec.path, mosaic, gsd_m)
+        height = None
+        if spec.buildings:
+            placed = Mosaic(spec.zoom, left, top, side, (mosaic.shape[0], mosaic.shape[1]))
+            height = extruded(data_root / spec.buildings, placed)
+        yield Source(f"{spec.path}/{left}-{top}", spec.path, mosaic, gsd_m, height)
 
 
 def contiguous_blocks(tiles: set[tuple[int, int]]) -> list[list[tuple[int, int]]]:
@@ -200,7 +219,7 @@ def contiguous_blocks(tiles: set[tuple[int, int]]) -> list[list[tuple[int, int]]
     return sorted(blocks)
 
 
-def _scene(folder: Path, spec: SourceSpec) -> Iterator[Source]:
+def _scene(folder: Path, spec: SourceSpec, _: Path) -> Iterator[Source]:
     """An orthophoto with an aligned surface model, described by `meta.json`."""
     meta = json.loads((folder / "meta.json").read_text())
     image = read_rgb(folder / meta["ortho"])
@@ -213,5 +232,14 @@ def _scene(folder: Path, spec: SourceSpec) -> Iterator[Source]:
     yield Source(spec.path, spec.path, image, gsd_m, height.astype(np.float32, copy=False))
 
 
-Reader = Callable[[Path, SourceSpec], Iterator[Source]]
-READERS: dict[str, Reader] = {"images": _images, "xyz": _xyz, "scene": _scene}
+def _worlds(_folder: Path, spec: SourceSpec, _: Path) -> Iterator[Source]:
+    """Generated worlds, each seen in two seasons."""
+    for seed in range(*spec.seeds):
+        seen = seen_twice(seed)
+        name = f"world/{seed}"
+        yield Source(name, "world", seen.image, seen.gsd_m, seen.surface_m, seen.later)
+
+
+Reader = Callable[[Path, SourceSpec, Path], Iterator[Source]]
+READERS: dict[str, Reader] = {"images": _images, "xyz": _xyz, "scene": _scene, "world": _worlds}
+"""From the path of an entry, the entry and the data root to its imagery."""

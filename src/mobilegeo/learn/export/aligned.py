@@ -100,7 +100,8 @@ def _head_graph(head: AlignmentHead) -> onnx.ModelProto:
     names = ("batch", "rows", "columns")
     batch, rows, columns = (torch.export.Dim(name, min=1, max=16384) for name in names)
     sample = torch.zeros(2, head.channels, 5, 7)
-    return traced(head, sample, TRUNK_FEATURES, [FEATURES], {0: batch, 2: rows, 3: columns})
+    free = {0: batch, 2: rows, 3: columns}
+    return traced(head, {TRUNK_FEATURES: sample}, [FEATURES], [free])
 
 
 def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:

@@ -46,13 +46,26 @@ def read_checkpoint(checkpoint: Path) -> tuple[nn.Module, ImageSpec]:
         raise ResourceError(
             checkpoint, "holds an alignment head alone", "export it with `mobilegeo learn export`"
         )
+    model = load_place_encoder(checkpoint)
+    return model, image_spec(model, metadata["model_id"])
+
+
+def load_place_encoder(checkpoint: Path) -> PlaceEncoder:
+    """Rebuilds a layout head with its trunk, in evaluation mode.
+
+    Raises:
+        ResourceError: the checkpoint is missing, damaged or of another kind.
+    """
+    metadata = read_metadata(checkpoint)
     if not {"model", "model_id"} <= set(metadata):
         raise ResourceError(
             checkpoint, "does not say which network it holds", "give a file that training wrote"
         )
-    model = PlaceEncoder(ModelConfig(**json.loads(metadata["model"])), weights=None)
+    config = json.loads(metadata["model"])
+    shallow = tuple(config.pop("shallow", ()))
+    model = PlaceEncoder(ModelConfig(**config, shallow=shallow), weights=None)
     load(checkpoint, {"model": model})
-    return model.eval(), image_spec(model, metadata["model_id"])
+    return model.eval()
 
 
 def image_spec(model: PlaceEncoder, model_id: str) -> ImageSpec:

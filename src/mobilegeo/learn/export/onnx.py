@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,35 +30,40 @@ def write_onnx(model: nn.Module, spec: ImageSpec, out: Path) -> Path:
     rows, columns = (torch.export.Dim(name, min=1, max=1024) for name in ("rows", "columns"))
     sample = torch.zeros(2, 3, 3 * MULTIPLE_PX, 4 * MULTIPLE_PX)
     free = {0: batch, 2: MULTIPLE_PX * rows, 3: MULTIPLE_PX * columns}
-    proto = traced(model.eval(), sample, "image", ["embedding", "features"], free)
+    proto = traced(model.eval(), {"image": sample}, ["embedding", "features"], [free])
     reorder_gelu(proto.graph)
     return save_encoder(proto, spec, out)
 
 
 def traced(
-    model: nn.Module, sample: Tensor, takes: str, gives: list[str], free: dict[int, Any]
+    model: nn.Module,
+    samples: Mapping[str, Tensor],
+    gives: list[str],
+    free: Sequence[dict[int, Any]],
 ) -> onnx.ModelProto:
-    """The graph of a network of one input.
+    """The graph of a network.
 
     Args:
         model: in evaluation mode.
-        sample: an input.
-        takes: the input's name.
+        samples: the inputs' names, and an example of each.
         gives: the outputs' names.
-        free: the input's dimensions that may vary, and how (`torch.export.Dim`).
+        free: each input's dimensions that may vary, and how (`torch.export.Dim`).
     """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    program = torch.onnx.export(
-        model,
-        (sample,),
-        input_names=[takes],
-        output_names=gives,
-        dynamic_shapes=(free,),
-        opset_version=OPSET,
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        # Inputs of one batch share its size, as they should.
+        warnings.filterwarnings("ignore", message=".*shares the same shape constraints")
+        program = torch.onnx.export(
+            model,
+            tuple(samples.values()),
+            input_names=list(samples),
+            output_names=gives,
+            dynamic_shapes=tuple(free),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
     return program.model_proto

@@ -4,7 +4,8 @@ The trunk never changes, so its output for an image is computed once, through ON
 times as fast as eager PyTorch on a CPU), and trained on many times. A shard holds
 `SHARD_GROUPS` groups of pairs, in three arrays:
 
-- `features` float16 [N, 2, C, h, w]: the trunk's standardised output for query and tile;
+- `features` int8 [N, 2, C, h, w]: standardised channels of the stages that the heads look at,
+  for query and tile, in multiples of `stages.STEP`;
 - `coverage` uint8 [N, 2, h, w]: share of each cell inside the photo, 255 for all of it;
 - `places` float64 [N, 5]: group, source, centre x and y and side in metres.
 """
@@ -15,8 +16,8 @@ import hashlib
 import json
 import multiprocessing
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -28,9 +29,15 @@ from numpy.typing import NDArray
 from mobilegeo.learn.datasets.simulated import Pair, Pool, SimulatedPairs
 from mobilegeo.learn.datasets.sources import Source, SourceSpec, read_sources
 from mobilegeo.learn.layout.config import TrainConfig
+from mobilegeo.learn.layout.stages import Channels, packed
+from mobilegeo.learn.simulate.near_duplicates import alike_groups
+from mobilegeo.output.atomic import write_atomically
 
 SHARD_GROUPS = 64
 ARRAYS = ("features", "coverage", "places")
+
+Encoded = tuple[NDArray[np.int8], NDArray[np.uint8], NDArray[np.float64]]
+"""The arrays of a shard, in that order."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +45,18 @@ class Cache:
     """Trunk outputs of many pairs, memory-mapped.
 
     Attributes:
-        features: one float16 [N, 2, C, h, w] a shard.
+        features: one int8 [N, 2, C, h, w] a shard.
         coverage: one uint8 [N, 2, h, w] a shard.
         places: float64 [all, 5], group, source, x_m, y_m, side_m.
         rows: int64 [all, 2], shard and row of every pair.
+        channels: of the features, those that `take` gives; all by default.
     """
 
-    features: list[NDArray[np.float16]]
+    features: list[NDArray[np.int8]]
     coverage: list[NDArray[np.uint8]]
     places: NDArray[np.float64]
     rows: NDArray[np.int64]
+    channels: Channels | None = None
 
     @classmethod
     def open(cls, shards: Sequence[Path]) -> Cache:
@@ -58,41 +67,55 @@ class Cache:
         rows = [np.stack([np.full(len(p), k), np.arange(len(p))], 1) for k, p in enumerate(places)]
         return cls(features, coverage, np.concatenate(places), np.concatenate(rows))
 
-    def take(self, pairs: NDArray[np.int64]) -> tuple[NDArray[np.float16], NDArray[np.uint8]]:
+    def subset(self, pairs: NDArray[np.int64]) -> Cache:
+        """Some of the pairs, int64 [n], in that order."""
+        return replace(self, places=self.places[pairs], rows=self.rows[pairs])
+
+    def looked_at(self, channels: Channels) -> Cache:
+        """The same pairs with some of the channels."""
+        return replace(self, channels=channels)
+
+    def take(self, pairs: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np.uint8]]:
         """Features [B, 2, C, h, w] and coverage [B, 2, h, w] of some pairs."""
         rows = self.rows[pairs]
         features = np.stack([self.features[shard][row] for shard, row in rows])
+        if self.channels is not None:
+            features = features[:, :, self.channels]
         return features, np.stack([self.coverage[shard][row] for shard, row in rows])
 
 
-def load_pools(specs: Sequence[SourceSpec], data_root: Path) -> tuple[list[Source], list[Pool]]:
-    """Reads the imagery of all entries, and how to draw from it."""
+def load_pools(
+    specs: Sequence[SourceSpec], data_root: Path, left_out: Collection[str] = ()
+) -> tuple[list[Source], list[Pool]]:
+    """Reads the imagery of all entries but what is left out, and how to draw from it."""
     sources: list[Source] = []
     pools: list[Pool] = []
     for spec in specs:
-        found = read_sources(spec, data_root)
+        found = [s for s in read_sources(spec, data_root) if s.name not in left_out]
         members = tuple(range(len(sources), len(sources) + len(found)))
         sources += found
         pools.append(Pool(spec.weight, spec.footprint_m, members))
     return sources, pools
 
 
-def build(config: TrainConfig, trunk_onnx: Path, split: str, folder: Path) -> Cache:
+def build(config: TrainConfig, trunk_onnx: Path, split: str) -> Cache:
     """Simulates what is missing of one split's shards and opens them all.
 
     Args:
         config: the run.
-        trunk_onnx: encoder file whose `features` are kept.
+        trunk_onnx: file whose `features` are kept, in the folder of the cache.
         split: `train` or `validation`.
-        folder: of all caches; the split's own folder carries a hash of what shaped it.
     """
-    specs = config.sources if split == "train" else config.validation
     groups = config.groups if split == "train" else config.validation_groups
-    shaped_by = [config.seed, config.group_size, config.model.size_px, *map(asdict, specs)]
-    key = hashlib.sha256(json.dumps(shaped_by).encode()).hexdigest()[:12]
-    shards = [folder / f"{split}-{key}" / f"{k:05d}" for k in range(-(-groups // SHARD_GROUPS))]
+    folder = trunk_onnx.parent / f"{split}-{fingerprint(config)}"
+    shards = [folder / f"{k:05d}" for k in range(-(-groups // SHARD_GROUPS))]
     missing = [shard for shard in shards if not shard.exists()]
-    job = partial(_write_shard, config=config, split=split, trunk_onnx=trunk_onnx)
+    if not missing:
+        return Cache.open(shards)
+    left_out = frozenset(near_held_out(config, trunk_onnx.parent) if split == "train" else ())
+    job = partial(
+        _write_shard, config=config, split=split, trunk_onnx=trunk_onnx, left_out=left_out
+    )
     workers = min(config.workers, len(missing))
     if workers > 1:
         with multiprocessing.get_context("spawn").Pool(workers) as pool:
@@ -103,47 +126,83 @@ def build(config: TrainConfig, trunk_onnx: Path, split: str, folder: Path) -> Ca
     return Cache.open(shards)
 
 
+def fingerprint(config: TrainConfig) -> str:
+    """Of everything that shapes a cache but its size: runs that agree in it share one."""
+    specs = [*map(asdict, config.sources), *map(asdict, config.validation)]
+    model = [config.model.last_trunk_block, config.model.size_px, *config.shallow]
+    shaped_by = [config.data_seed, config.group_size, model, asdict(config.simulation), specs]
+    weights = None if config.weights is None else config.weights.name
+    return hashlib.sha256(json.dumps([weights, *shaped_by]).encode()).hexdigest()[:12]
+
+
+def near_held_out(config: TrainConfig, folder: Path) -> list[str]:
+    """Names of loose training images that show some of the ground of a held-out one; noted once."""
+    specs = [spec for spec in (*config.sources, *config.validation) if spec.kind == "images"]
+    key = hashlib.sha256(json.dumps([asdict(s) for s in specs]).encode()).hexdigest()[:12]
+    note = folder / f"near-held-out-{key}.json"
+    if not note.exists():
+        training, held_out = (
+            [s for spec in side if spec in specs for s in read_sources(spec, config.data_root)]
+            for side in (config.sources, config.validation)
+        )
+        groups = alike_groups([source.image for source in (*training, *held_out)])
+        theirs = set(groups[len(training) :])
+        names = [s.name for s, group in zip(training, groups, strict=False) if group in theirs]
+        write_atomically(note, json.dumps(names, indent=1).encode())
+    found: list[str] = json.loads(note.read_text())
+    return found
+
+
 @lru_cache(maxsize=1)
 def _simulator(
-    config: TrainConfig, split: str, trunk_onnx: Path
+    config: TrainConfig, split: str, trunk_onnx: Path, left_out: frozenset[str]
 ) -> tuple[SimulatedPairs, onnxruntime.InferenceSession]:
     """The imagery and the trunk, loaded once a process."""
     cv2.setNumThreads(1)
     specs = config.sources if split == "train" else config.validation
-    sources, pools = load_pools(specs, config.data_root)
-    seed = config.seed * 2 + (split != "train")
-    pairs = SimulatedPairs(sources, pools, config.group_size, config.model.size_px, seed)
+    sources, pools = load_pools(specs, config.data_root, left_out)
+    seed = config.data_seed * 2 + (split != "train")
+    size_px = config.model.size_px
+    pairs = SimulatedPairs(sources, pools, config.group_size, size_px, seed, config.simulation)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return pairs, onnxruntime.InferenceSession(trunk_onnx, options)
 
 
-def _write_shard(shard: Path, config: TrainConfig, split: str, trunk_onnx: Path) -> None:
-    simulator, session = _simulator(config, split, trunk_onnx)
+def _write_shard(
+    shard: Path, config: TrainConfig, split: str, trunk_onnx: Path, left_out: frozenset[str]
+) -> None:
+    simulator, session = _simulator(config, split, trunk_onnx, left_out)
     first = int(shard.name) * SHARD_GROUPS
     numbered = [
         (number, pair)
         for number in range(first, first + SHARD_GROUPS)
         for pair in simulator.group(number)
     ]
+    save_shard(shard, encode(numbered, session))
+
+
+def save_shard(shard: Path, arrays: Encoded) -> None:
+    """Writes a shard's folder, whole or not at all."""
     partial_folder = shard.with_name(f"{shard.name}.partial-{os.getpid()}")
     partial_folder.mkdir(parents=True, exist_ok=True)
-    for name, array in zip(ARRAYS, _encode(numbered, session), strict=True):
+    for name, array in zip(ARRAYS, arrays, strict=True):
         np.save(partial_folder / f"{name}.npy", np.asarray(array))
     partial_folder.rename(shard)
 
 
-def _encode(
-    numbered: Sequence[tuple[int, Pair]], session: onnxruntime.InferenceSession
-) -> tuple[NDArray[np.float16], NDArray[np.uint8], NDArray[np.float64]]:
+def encode(numbered: Sequence[tuple[int, Pair]], session: onnxruntime.InferenceSession) -> Encoded:
+    """Runs pairs, each with the number of its group, through the trunk.
+
+    Returns:
+        The arrays of a shard.
+    """
     features, coverage, places = [], [], []
-    run_options = onnxruntime.RunOptions()
-    run_options.only_execute_path_to_fetches = True
     for number, pair in numbered:
         images = np.stack([pair.query, pair.tile])
         pixels = images.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1.0
-        (cells,) = session.run(["features"], {"image": pixels}, run_options)
-        features.append(cells.astype(np.float16))
+        (cells,) = session.run(["features"], {"image": pixels})
+        features.append(packed(cells))
         coverage.append(cell_coverage(images, cells.shape[-1]))
         square = pair.square
         places.append((number, pair.source, square.x_m, square.y_m, square.side_m))

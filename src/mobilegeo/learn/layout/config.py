@@ -9,7 +9,9 @@ from typing import Literal
 
 from mobilegeo.errors import UsageError
 from mobilegeo.learn.configuration import read_toml, record
+from mobilegeo.learn.datasets.simulated import EVERYTHING, Simulation
 from mobilegeo.learn.datasets.sources import SourceSpec
+from mobilegeo.learn.layout.objective import LayoutWeights
 from mobilegeo.learn.models.place_encoder import ModelConfig
 
 TASK: Literal["layout_head"] = "layout_head"
@@ -26,8 +28,11 @@ class TrainConfig:
         model_id: name of the trained encoder.
         weights: ImageNet weights of the backbone, safetensors; `None` starts at random.
         data_root: folder that the sources' paths are relative to.
-        out: run folder: cache, checkpoints, metrics.
-        seed: of everything random.
+        out: run folder: checkpoints, metrics.
+        cache: folder of simulated pairs behind the trunk, which runs on the same imagery share;
+            `cache` in `out` when left out.
+        seed: of the training: weights, batches.
+        data_seed: of the simulated pairs.
         groups, validation_groups: groups of places simulated for training and validation.
         group_size: places in a group.
         workers: processes that simulate.
@@ -38,6 +43,10 @@ class TrainConfig:
         weight_decay: AdamW's.
         checkpoint_every: steps between checkpoints.
         model: the network.
+        exits: stages of the trunk, below its last, with an exit that exists only in training.
+        teachers: checkpoints of layout heads on the same trunk, an ensemble that teaches.
+        objective: weights of the terms.
+        simulation: what makes the two views of a place differ.
         sources: training imagery.
         validation: held-out imagery.
         task: names this trainer for `mobilegeo learn train`.
@@ -50,7 +59,9 @@ class TrainConfig:
     validation: tuple[SourceSpec, ...] = ()
     task: Literal["layout_head"] = TASK
     weights: Path | None = None
+    cache: Path | None = None
     seed: int = 0
+    data_seed: int = 0
     groups: int = 10_000
     validation_groups: int = 250
     group_size: int = 4
@@ -62,6 +73,15 @@ class TrainConfig:
     weight_decay: float = 0.05
     checkpoint_every: int = 200
     model: ModelConfig = field(default_factory=ModelConfig)
+    exits: tuple[int, ...] = ()
+    teachers: tuple[Path, ...] = ()
+    objective: LayoutWeights = field(default_factory=LayoutWeights)
+    simulation: Simulation = EVERYTHING
+
+    @property
+    def shallow(self) -> tuple[int, ...]:
+        """Stages of the trunk below its last that some head looks at, shallow to deep."""
+        return tuple(sorted({*self.exits, *self.model.shallow}))
 
     def __post_init__(self) -> None:
         if not self.sources or not self.validation:

@@ -14,19 +14,26 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from mobilegeo.learn import checkpoint
-from mobilegeo.learn.export.network import FEATURE_GSD_M, described, image_spec
-from mobilegeo.learn.export.onnx import write_onnx
-from mobilegeo.learn.layout.cache import Cache, build, load_pools
+from mobilegeo.learn.export.network import FEATURE_GSD_M, described
+from mobilegeo.learn.layout.cache import Cache, build, fingerprint, load_pools
 from mobilegeo.learn.layout.config import TrainConfig, load_config
+from mobilegeo.learn.layout.objective import LayoutObjective, Sides
 from mobilegeo.learn.layout.recall import embed_pairs, recall_at_1
 from mobilegeo.learn.layout.sampler import batch_indices, overlapping, turned_grids
+from mobilegeo.learn.layout.stages import Channels, TrunkStages
 from mobilegeo.learn.layout.statistics import feature_statistics
-from mobilegeo.learn.losses.contrastive import SymmetricInfoNCE
+from mobilegeo.learn.layout.teachers import TEMPERATURE, Ensemble
+from mobilegeo.learn.losses.objective import Objective
+from mobilegeo.learn.models.heads import LayoutHead
 from mobilegeo.learn.models.place_encoder import PlaceEncoder
 
 log = logging.getLogger(__name__)
+
+EXIT_HIDDEN_DIM = 64
+"""Width of the exits' heads, which exist only in training."""
 
 
 @dataclass
@@ -35,34 +42,56 @@ class Trainer:
 
     Attributes:
         model: the encoder; only its head learns.
-        loss: with its learnable temperature.
-        optimiser: AdamW over both.
+        exits: heads of the shallow exits.
+        objective: with its learnable temperatures and projector.
+        optimiser: AdamW over all three.
+        channels: of the cached ones, those that each exit and, last, the head look at.
+        teachers: frozen; `None` in step 1.
         step: optimiser steps done.
     """
 
     model: PlaceEncoder
-    loss: SymmetricInfoNCE
+    exits: nn.ModuleList
+    objective: LayoutObjective
     optimiser: torch.optim.AdamW
+    channels: list[Channels]
+    teachers: Ensemble | None
     step: int = 0
+
+    @property
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"model": self.model, "exits": self.exits, "loss": self.objective}
+
+    def described(self, model_id: str) -> dict[str, str]:
+        """The text that travels with the weights."""
+        temperature = self.objective.temperature.item()
+        return described(self.model, model_id) | {TEMPERATURE: repr(temperature)}
 
     def save(self, folder: Path, model_id: str) -> None:
         """Writes a checkpoint into `folder`."""
         path = checkpoint.checkpoint_path(folder, self.step)
-        modules = {"model": self.model, "loss": self.loss}
-        checkpoint.save(path, modules, self.optimiser, described(self.model, model_id))
+        checkpoint.save(path, self._modules, self.optimiser, self.described(model_id))
 
     def resume(self, path: Path) -> None:
         """Goes back to a checkpoint."""
-        checkpoint.load(path, {"model": self.model, "loss": self.loss}, self.optimiser)
+        checkpoint.load(path, self._modules, self.optimiser)
         self.step = checkpoint.step_of(path)
+
+    def embed(self, features: NDArray[np.int8], coverage: NDArray[np.uint8]) -> list[Sides]:
+        """Embeddings of a batch by every exit, shallow to deep."""
+        heads = [*self.exits, self.model.head]
+        return [
+            embed_pairs(head, features[:, :, channels], coverage)
+            for head, channels in zip(heads, self.channels, strict=True)
+        ]
 
 
 def run(config_path: Path, overrides: Sequence[str] = ()) -> Path:
-    """Trains what the configuration describes and returns the last checkpoint.
+    """Trains what the configuration describes and returns the trained network's file.
 
-    Everything is under `out`: `trunk.onnx` and `cache/` (simulated pairs behind the frozen
-    trunk), `step-*.safetensors` and `metrics.jsonl`. Started again, it goes on after the last
-    checkpoint.
+    `out` gets `step-*.safetensors`, `metrics.jsonl` and, at the end, the network without what only
+    training needs; `cache` the trunk as an ONNX file and the simulated pairs behind it. Started
+    again, it goes on after the last checkpoint.
 
     Raises:
         UsageError: the configuration cannot be meant.
@@ -70,45 +99,66 @@ def run(config_path: Path, overrides: Sequence[str] = ()) -> Path:
     """
     config = load_config(config_path, overrides)
     config.out.mkdir(parents=True, exist_ok=True)
-    trainer = _trainer(config)
-    trunk = _trunk(config, trainer)
-    folder = config.out / "cache"
-    validation = build(config, trunk, "validation", folder)
-    training = build(config, trunk, "train", folder)
+    trainer, trunk_onnx = prepare(config)
+    validation = build(config, trunk_onnx, "validation")
+    training = build(config, trunk_onnx, "train")
+    fit(trainer, config, training, validation)
+    network = config.out / checkpoint.NETWORK_FILE
+    tensors = checkpoint.tensors_of({"model": trainer.model})
+    checkpoint.write_tensors(network, tensors, trainer.described(config.model_id))
+    return network
+
+
+def fit(trainer: Trainer, config: TrainConfig, training: Cache, validation: Cache) -> None:
+    """Trains up to the last step, from the last checkpoint on."""
     last = checkpoint.last_checkpoint(config.out)
     if last is not None:
         trainer.resume(last)
     while trainer.step < config.steps:
         _train_to_checkpoint(trainer, config, training, validation)
-    return checkpoint.checkpoint_path(config.out, trainer.step)
 
 
-def _trainer(config: TrainConfig) -> Trainer:
+def prepare(config: TrainConfig) -> tuple[Trainer, Path]:
+    """An untrained network with standardised features, and the trunk's file for the cache."""
     torch.manual_seed(config.seed)
     model = PlaceEncoder(config.model, config.weights)
-    loss = SymmetricInfoNCE()
+    stages = TrunkStages(model.trunk, config.shallow)
+    trunk_onnx = _standardised(config, stages)
+    own = stages.channels_at((*config.model.shallow, config.model.last_trunk_block))
+    model.standardise.mean.copy_(stages.standardise.mean[own])
+    model.standardise.std.copy_(stages.standardise.std[own])
+    dim = config.model.embedding_dim
+    exits = nn.ModuleList(
+        LayoutHead(stages.channels[stage], dim, EXIT_HIDDEN_DIM) for stage in config.exits
+    )
+    teachers = Ensemble(config.teachers, stages) if config.teachers else None
+    objective = LayoutObjective(
+        config.objective, len(exits), dim, 0 if teachers is None else teachers.dim
+    )
     optimiser = torch.optim.AdamW(
-        [*model.head.parameters(), *loss.parameters()],
+        [*model.head.parameters(), *exits.parameters(), *objective.parameters()],
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
     )
-    return Trainer(model, loss, optimiser)
+    channels = [stages.channels_at([stage]) for stage in config.exits]
+    return Trainer(model, exits, objective, optimiser, [*channels, own], teachers), trunk_onnx
 
 
-def _trunk(config: TrainConfig, trainer: Trainer) -> Path:
-    """Fits the model's standardisation and writes the network whose features are cached."""
-    path = config.out / "trunk.onnx"
-    start = checkpoint.checkpoint_path(config.out, 0)
-    if path.exists() and start.exists():
-        trainer.resume(start)
+def _standardised(config: TrainConfig, stages: TrunkStages) -> Path:
+    """Fits the stages' standardisation and writes them for the cache, once for all its runs."""
+    folder = config.cache or config.out / "cache"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"trunk-{fingerprint(config)}.onnx"
+    noted = path.with_suffix(".safetensors")
+    if path.exists():
+        checkpoint.load(noted, {"standardise": stages.standardise})
         return path
-    model = trainer.model
     sources, pools = load_pools(config.sources, config.data_root)
-    mean, std = feature_statistics(model.trunk, sources, pools, FEATURE_GSD_M, config.seed)
-    model.standardise.mean.copy_(mean)
-    model.standardise.std.copy_(std)
-    trainer.save(config.out, config.model_id)
-    return write_onnx(model, image_spec(model, f"{config.model_id}-trunk"), path)
+    mean, std = feature_statistics(stages, sources, pools, FEATURE_GSD_M, config.data_seed)
+    stages.standardise.mean.copy_(mean)
+    stages.standardise.std.copy_(std)
+    checkpoint.write_tensors(noted, checkpoint.tensors_of({"standardise": stages.standardise}), {})
+    return stages.write(config.model.size_px, path)
 
 
 def _train_to_checkpoint(
@@ -119,14 +169,14 @@ def _train_to_checkpoint(
     stop = min(config.steps, trainer.step + config.checkpoint_every)
     batches = batch_indices(training.places[:, 0], config.batch_groups, config.seed)
     losses = [
-        train_step(trainer, config, training, pairs)
+        train_step(trainer, config, training, pairs).scalars()
         for pairs in itertools.islice(batches, trainer.step, stop)
     ]
     metrics = {
         "step": trainer.step,
-        "loss": float(np.mean(losses)),
-        "temperature": trainer.loss.temperature.item(),
-        "recall_at_1": recall_at_1(trainer.model.head, validation),
+        **{name: round(float(np.mean([each[name] for each in losses])), 4) for name in losses[0]},
+        "temperature": round(trainer.objective.temperature.item(), 4),
+        "recall_at_1": recall_at_1(trainer.model.head, validation.looked_at(trainer.channels[-1])),
         "seconds": round(time.monotonic() - started, 1),
     }
     with (config.out / "metrics.jsonl").open("a", encoding="utf-8") as file:
@@ -137,20 +187,23 @@ def _train_to_checkpoint(
 
 def train_step(
     trainer: Trainer, config: TrainConfig, training: Cache, pairs: NDArray[np.int64]
-) -> float:
+) -> Objective:
     """One optimiser step on some pairs; returns the loss."""
     for group in trainer.optimiser.param_groups:
         group["lr"] = config.learning_rate * schedule(trainer.step, config)
     trainer.model.train()
+    trainer.exits.train()
     symmetry = int(np.random.default_rng((config.seed, trainer.step)).integers(8))
-    grids = (turned_grids(array, symmetry) for array in training.take(pairs))
-    query, tile = embed_pairs(trainer.model.head, *grids)
-    loss = trainer.loss(query, tile, overlapping(training.places[pairs]))
+    features, coverage = (turned_grids(array, symmetry) for array in training.take(pairs))
+    near = overlapping(training.places[pairs])
+    teachers = trainer.teachers
+    taught = None if teachers is None else teachers.teach(features, coverage, near)
+    loss: Objective = trainer.objective(trainer.embed(features, coverage), near, taught)
     trainer.optimiser.zero_grad()
-    loss.backward()
+    torch.autograd.backward(loss.total)
     trainer.optimiser.step()
     trainer.step += 1
-    return float(loss.detach())
+    return Objective(loss.total.detach(), loss.terms)
 
 
 def schedule(step: int, config: TrainConfig) -> float:

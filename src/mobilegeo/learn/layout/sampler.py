@@ -57,9 +57,10 @@ def overlapping(places: NDArray[np.float64]) -> Tensor:
         places: [B, 5]: group, source, centre x and y and side in metres.
 
     Returns:
-        bool [B, B], symmetric, true on the diagonal.
+        bool [B, B], symmetric, false on the diagonal.
     """
     _, source, x, y, side = places.T
     apart = np.maximum(abs(x[:, None] - x), abs(y[:, None] - y))
     near = apart < SAME_PLACE * np.maximum(side[:, None], side)
+    np.fill_diagonal(near, val=False)
     return torch.from_numpy((source[:, None] == source) & near)

@@ -1,4 +1,4 @@
-"""Mean and spread of the trunk's features over training imagery."""
+"""Mean and spread of the trunk's channels over training imagery."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mobilegeo.learn.datasets.view import (
     pixel_to_ground,
     sample_image,
 )
-from mobilegeo.learn.models.backbone import FrozenTrunk
+from mobilegeo.learn.layout.stages import TrunkStages
 
 LARGEST_PX = 320
 
 
 def feature_statistics(
-    trunk: FrozenTrunk,
+    stages: TrunkStages,
     sources: Sequence[Source],
     pools: Sequence[Pool],
     gsd_m: float,
@@ -38,13 +38,13 @@ def feature_statistics(
     """
     rng = np.random.default_rng(seed)
     weights = np.array([pool.weight for pool in pools])
-    total = torch.zeros(trunk.channels, dtype=torch.float64)
+    total = torch.zeros_like(stages.standardise.mean, dtype=torch.float64)
     squared, cells = torch.zeros_like(total), 0
     for choice in rng.choice(len(pools), squares, p=weights / weights.sum()):
         source = sources[int(rng.choice(pools[choice].members))]
         cut = _random_cut(source, gsd_m, rng)
         pixels = torch.from_numpy(cut).permute(2, 0, 1)[None].float() / 127.5 - 1.0
-        features = trunk(pixels).double()
+        features = stages.raw(pixels).double()
         total += features.sum(dim=(0, 2, 3))
         squared += features.square().sum(dim=(0, 2, 3))
         cells += features.shape[2] * features.shape[3]

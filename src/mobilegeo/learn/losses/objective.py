@@ -140,7 +140,7 @@ class SelfDistillation(nn.Module):
         same = same_place(drone_places, satellite_places)
         drone, satellite = student.drone, student.satellite
         pair_drone, pair_satellite = same.nonzero(as_tuple=True)
-        return _weigh(
+        return weigh(
             self.term_weights,
             {
                 "cross_entropy": lambda: _mean(
@@ -185,7 +185,7 @@ class CrossDistillation(nn.Module):
     ) -> Objective:
         """The loss of one batch; `teacher` as `student`, of the same images, the rest as step 1."""
         step1 = self.step1(student, drone_places, satellite_places)
-        step2 = _weigh(
+        step2 = weigh(
             self.term_weights,
             {
                 "cross_logits": lambda: _mean(
@@ -205,7 +205,7 @@ def _mean(drone: Tensor, satellite: Tensor) -> Tensor:
     return (drone + satellite) / 2
 
 
-def _weigh(weights: Mapping[str, float], terms: Mapping[str, Callable[[], Tensor]]) -> Objective:
+def weigh(weights: Mapping[str, float], terms: Mapping[str, Callable[[], Tensor]]) -> Objective:
     """Computes the terms that have a weight, and their weighted sum."""
     active = {name: term() for name, term in terms.items() if weights[name]}
     total = torch.stack([weights[name] * value for name, value in active.items()]).sum()

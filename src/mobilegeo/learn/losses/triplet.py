@@ -31,13 +31,16 @@ class CrossDomainTriplet(nn.Module):
         super().__init__()
         self.margin = margin
 
-    def forward(self, drone: Tensor, satellite: Tensor, same: Tensor) -> Tensor:
+    def forward(
+        self, drone: Tensor, satellite: Tensor, same: Tensor, ignored: Tensor | None = None
+    ) -> Tensor:
         """The loss of one batch.
 
         Args:
             drone: float [N, D], L2-normalised.
             satellite: float [M, D], L2-normalised.
             same: bool [N, M] from `places.same_place`.
+            ignored: bool [N, M], pairs that are not negatives either, such as overlapping places.
 
         Returns:
             A scalar.
@@ -48,9 +51,11 @@ class CrossDomainTriplet(nn.Module):
             # The faster mode subtracts products and is off by up to 1e-3 near 0.
             compute_mode="donot_use_mm_for_euclid_dist",
         )
-        return (self._batch_hard(distance, same) + self._batch_hard(distance.T, same.T)) / 2
+        close = same if ignored is None else same | ignored
+        forth = self._batch_hard(distance, same, close)
+        return (forth + self._batch_hard(distance.T, same.T, close.T)) / 2
 
-    def _batch_hard(self, distance: Tensor, same: Tensor) -> Tensor:
+    def _batch_hard(self, distance: Tensor, same: Tensor, close: Tensor) -> Tensor:
         positive = distance.masked_fill(~same, -torch.inf).amax(dim=1)
-        negative = distance.masked_fill(same, torch.inf).amin(dim=1)
+        negative = distance.masked_fill(close, torch.inf).amin(dim=1)
         return functional.relu(self.margin + positive - negative).mean()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 import timm
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional
 
-from mobilegeo.errors import ResourceError
+from mobilegeo.errors import ResourceError, UsageError
 from mobilegeo.learn.models.padding import fix_same_padding
 
 
@@ -63,7 +66,25 @@ class FrozenTrunk(nn.Module):
     @property
     def channels(self) -> int:
         """Channels of the output."""
-        norms = [m for m in self.blocks.modules() if isinstance(m, nn.BatchNorm2d)]
+        return self.channels_of(len(self.blocks) - 1)
+
+    def check_shallow(self, stages: Sequence[int]) -> None:
+        """Sees that stages lie below the last one, in order.
+
+        Raises:
+            UsageError: they do not.
+        """
+        last = len(self.blocks) - 1
+        if list(stages) != sorted({stage for stage in stages if 0 <= stage < last}):
+            raise UsageError(
+                f"stages {list(stages)}",
+                f"are not different stages below the trunk's last, {last}, in order",
+                "give some of the stages from 0 on",
+            )
+
+    def channels_of(self, stage: int) -> int:
+        """Channels of the output of one stage."""
+        norms = [m for m in self.blocks[stage].modules() if isinstance(m, nn.BatchNorm2d)]
         return norms[-1].num_features
 
     def train(self, mode: bool = True) -> Self:  # noqa: ARG002 - the frozen trunk has one mode
@@ -81,3 +102,22 @@ class FrozenTrunk(nn.Module):
         """
         features: Tensor = self.blocks(self.stem(image))
         return features
+
+    def grids(self, image: Tensor, shallow: Sequence[int]) -> Tensor:
+        """Some stages' outputs and the last one's side by side.
+
+        Args:
+            image: as for `forward`.
+            shallow: stages below the last, shallow to deep; averaged to the last one's grid.
+
+        Returns:
+            float32 [B, sum of channels, H / stride, W / stride].
+        """
+        output, outputs = self.stem(image), []
+        for block in self.blocks:
+            output = block(output)
+            outputs.append(output)
+        side = output.shape[2]
+        taken = [outputs[stage] for stage in shallow]
+        averaged = [functional.avg_pool2d(grid, grid.shape[2] // side) for grid in taken]
+        return torch.cat([*averaged, output], dim=1)

@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-CELL_DIM = 32
-HIDDEN_DIM = 192
 GRID = 7
 
 
@@ -23,19 +21,25 @@ class LayoutHead(nn.Module):
     Args:
         channels: C of the features.
         embedding_dim: D of the embedding.
+        hidden_dim: channels between the two layers of a cell.
+        cell_dim: numbers that a cell becomes.
     """
 
-    def __init__(self, channels: int, embedding_dim: int) -> None:
+    def __init__(
+        self, channels: int, embedding_dim: int, hidden_dim: int = 192, cell_dim: int = 32
+    ) -> None:
         super().__init__()
+        self.embedding_dim = embedding_dim
+        self.cell_dim = cell_dim
         self.cell = nn.Sequential(
-            nn.Conv2d(channels, HIDDEN_DIM, 3, padding=1, bias=False),
-            nn.BatchNorm2d(HIDDEN_DIM),
+            nn.Conv2d(channels, hidden_dim, 3, padding=1, bias=False),
+            nn.BatchNorm2d(hidden_dim),
             nn.ReLU(),
-            nn.Conv2d(HIDDEN_DIM, CELL_DIM, 1, bias=False),
-            nn.BatchNorm2d(CELL_DIM),
+            nn.Conv2d(hidden_dim, cell_dim, 1, bias=False),
+            nn.BatchNorm2d(cell_dim),
         )
         self.bottleneck = nn.Sequential(
-            nn.Linear(CELL_DIM * GRID * GRID, embedding_dim), nn.BatchNorm1d(embedding_dim)
+            nn.Linear(cell_dim * GRID * GRID, embedding_dim), nn.BatchNorm1d(embedding_dim)
         )
 
     def forward(self, features: Tensor, coverage: Tensor) -> Tensor:
@@ -49,7 +53,7 @@ class LayoutHead(nn.Module):
             float32 [B, D], L2-normalised.
         """
         grid, seen = masked_grid(features.float(), coverage.float())
-        cells = functional.normalize(self.cell(grid * seen), dim=1) * math.sqrt(CELL_DIM)
+        cells = functional.normalize(self.cell(grid * seen), dim=1) * math.sqrt(self.cell_dim)
         return functional.normalize(self.bottleneck((cells * seen).flatten(1)), dim=1)
 
 

@@ -21,11 +21,16 @@ class ModelConfig:
         embedding_dim: D, dimensions of the embedding.
         last_trunk_block: the last stage of the frozen trunk; its output is `features`.
         size_px: side of the square input for which the embedding is trained.
+        hidden_dim, cell_dim: widths of the layout head.
+        shallow: stages below the last that the embedding looks at too, shallow to deep.
     """
 
     embedding_dim: int = 256
     last_trunk_block: int = 4
     size_px: int = 224
+    hidden_dim: int = 192
+    cell_dim: int = 32
+    shallow: tuple[int, ...] = ()
 
 
 class Standardise(nn.Module):
@@ -60,18 +65,25 @@ class PlaceEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.trunk = FrozenTrunk(load_mobilenet(weights), config.last_trunk_block)
-        self.standardise = Standardise(self.trunk.channels)
-        self.head = LayoutHead(self.trunk.channels, config.embedding_dim)
+        self.trunk.check_shallow(config.shallow)
+        stages = (*config.shallow, config.last_trunk_block)
+        channels = sum(self.trunk.channels_of(stage) for stage in stages)
+        self.standardise = Standardise(channels)
+        self.head = LayoutHead(channels, config.embedding_dim, config.hidden_dim, config.cell_dim)
 
     @property
     def receptive_field(self) -> ReceptiveField:
         """Stride of the features and how far a cell sees."""
         return receptive_field(self.trunk)
 
+    def grids(self, image: Tensor) -> Tensor:
+        """What the head looks at: standardised outputs of the stages; the last are `features`."""
+        standard: Tensor = self.standardise(self.trunk.grids(image, self.config.shallow))
+        return standard
+
     def features(self, image: Tensor) -> Tensor:
         """Features alone."""
-        standard: Tensor = self.standardise(self.trunk(image))
-        return standard
+        return self.grids(image)[:, -self.trunk.channels :]
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings and dense features.
@@ -82,6 +94,6 @@ class PlaceEncoder(nn.Module):
         Returns:
             float32 [B, D], L2-normalised, and float32 [B, C, H / stride, W / stride].
         """
-        features = self.features(image)
+        grids = self.grids(image)
         coverage = cell_coverage(image, self.receptive_field.stride_px)
-        return self.head(features, coverage), features
+        return self.head(grids, coverage), grids[:, -self.trunk.channels :]

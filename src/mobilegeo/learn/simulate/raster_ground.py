@@ -118,20 +118,25 @@ class RasterGround:
         self, dsm: RasterSource, x_m: float, y_m: float, gsd_m: float, cells: int
     ) -> NDArray[np.float32]:
         """Heights of a window, float32 [cells, cells], holes filled from their rims."""
-        from rasterio.fill import fillnodata
-
         bands, valid = dsm.values(self._frame, x_m, y_m, gsd_m, cells, cells)
         heights = np.where(valid, bands[0], np.nan).astype(np.float32)
-        known = np.isfinite(heights)
-        if not known.any():
+        if not np.isfinite(heights).any():
             raise UsageError(
                 dsm.dataset.name,
                 "has no heights where the map has imagery",
                 "give that of the same area",
             )
-        if not known.all():
-            heights = fillnodata(heights, mask=known, max_search_distance=2.0 * cells)
-        return np.ascontiguousarray(heights, np.float32)
+        return without_holes(heights)
+
+
+def without_holes(heights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Heights, float32 [H, W], with holes (NaN) filled from their rims."""
+    from rasterio.fill import fillnodata
+
+    known = np.isfinite(heights)
+    if not known.all():
+        heights = fillnodata(heights, mask=known, max_search_distance=2.0 * max(heights.shape))
+    return np.ascontiguousarray(heights, np.float32)
 
 
 def _open_dsm(path: Path) -> RasterSource:

@@ -26,9 +26,6 @@ from mobilegeo.learn.training.state import Progress, RunState
 from mobilegeo.learn.training.step import Stepper
 from mobilegeo.learn.training.validation import feature_statistics, places_alike, validate
 
-NETWORK = "network.safetensors"
-"""The result: the best network on the held-out places, or the last where none are held out."""
-
 Tell = Callable[[str], None]
 Advance = Callable[[str, int, int], None]
 
@@ -100,7 +97,7 @@ class Training:
                 f"stopped early: the best {config.schedule.metric}, {progress.best:.4g}, is "
                 f"{progress.stale} evaluations old"
             )
-        return config.out / NETWORK
+        return config.out / checkpoint.NETWORK_FILE
 
     def _log(self) -> RunLog | None:
         if not self.ranks.first:
@@ -230,7 +227,7 @@ class Training:
         network, features = self.state.result, None
         if isinstance(network, Student):
             features = feature_statistics(network, self.data, self.ranks.device)
-        self.state.save_network(self.config.out / NETWORK, features)
+        self.state.save_network(self.config.out / checkpoint.NETWORK_FILE, features)
 
 
 def _open(config: TrainingConfig) -> tuple[TrainingData, ValidationData | None]:

@@ -1,0 +1,138 @@
+r"""Which parts of the simulation help on photos that are not simulated: one left out at a time.
+
+Every variant trains the same head (InfoNCE alone) for the same number of steps on as many pairs
+and differs in one thing: a part of the simulation (`Simulation`), a kind of imagery, or the range
+of scales. Each is judged where training never was: real photos on the map of another flight
+(`sheffield`, `caliterra`), worlds photographed in another season, views of a held-out scene. Tiles
+alone; the sites are those of `suite.py`.
+
+    python benchmarks/simulation_study.py ../shared/data --sites runs/suite --out runs/study \
+        --weights ../shared/weights/mobilenetv2_100_imagenet.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from mobilegeo.learn.datasets.simulated import Simulation
+from mobilegeo.learn.evaluation.tables import Record, markdown_table
+from mobilegeo.learn.layout.cache import Cache, build, load_pools
+from mobilegeo.learn.layout.config import TrainConfig, load_config
+from mobilegeo.learn.layout.loop import fit, prepare
+from mobilegeo.learn.layout.objective import LayoutWeights
+from mobilegeo.output.atomic import write_atomically
+from suite_sites import AUTZEN, CALITERRA, SHEFFIELD, WORLD, Sizes, make_site, site_at
+from tile_sets import TileSet
+
+CONFIG = Path(__file__).parent.parent / "configs" / "nano.toml"
+SITES = (SHEFFIELD, CALITERRA, f"{WORLD}2003", f"{WORLD}2004", AUTZEN)
+NEAR_M = 25.0
+MIDDLE_M = (80.0, 160.0)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to simulate.
+
+    Attributes:
+        simulation: what makes the views differ.
+        without: kinds of imagery that are left out.
+        sides_m: range of the places' sides.
+    """
+
+    simulation: Simulation = field(default_factory=Simulation)
+    without: tuple[str, ...] = ()
+    sides_m: tuple[float, float] = (0.0, np.inf)
+
+
+VARIANTS = {
+    "everything": Variant(),
+    "− ground (season, shadows, objects, rebuilt)": Variant(Simulation(ground=False)),
+    "− cameras (colour, tone, haze, blur, noise)": Variant(Simulation(camera=False)),
+    "− relief": Variant(Simulation(relief=False)),
+    "− telemetry errors": Variant(Simulation(telemetry=False)),
+    "− generated worlds": Variant(without=("world",)),
+    "− scene with surface model": Variant(without=("scene",)),
+    "− XYZ mosaics (with footprints)": Variant(without=("xyz",)),
+    "− scales outside 80 … 160 m": Variant(sides_m=MIDDLE_M),
+}
+
+
+def chosen(cache: Cache, config: TrainConfig, variant: Variant, pairs: int) -> Cache:
+    """The first pairs of a cache that a variant allows, whole groups."""
+    _, pools = load_pools(config.sources, config.data_root)
+    kinds = {m: s.kind for s, pool in zip(config.sources, pools, strict=True) for m in pool.members}
+    kind = np.array([kinds[int(source)] for source in cache.places[:, 1]])
+    low, high = variant.sides_m
+    side = cache.places[:, 4]
+    allowed = ~np.isin(kind, variant.without) & (side >= low) & (side <= high)
+    return cache.subset(np.flatnonzero(allowed)[:pairs])
+
+
+def trial(config: TrainConfig, variant: Variant, pairs: int, sets: list[TileSet]) -> Record:
+    """Trains one head and judges it."""
+    trainer, trunk = prepare(replace(config, simulation=Simulation()))
+    varied = replace(config, simulation=variant.simulation)
+    training = chosen(build(varied, trunk, "train"), config, variant, pairs)
+    validation = build(replace(config, simulation=Simulation()), trunk, "validation")
+    fit(trainer, config, training, validation)
+    channels = trainer.channels[-1]
+    row: Record = {}
+    for name, each in zip(SITES, sets, strict=True):
+        errors = each.errors_m(trainer.model.head, channels)
+        row[f"{name} median, m"] = float(np.median(errors))
+        row[f"within {NEAR_M:g} m, % ({name})"] = 100 * float((errors <= NEAR_M).mean())
+    return row
+
+
+def main() -> None:
+    """Trains all variants and prints the table; what is finished is not repeated."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--sites", type=Path, required=True, help="OUT of suite.py")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--groups", type=int, default=1024, help="simulated for each variant")
+    parser.add_argument("--pairs", type=int, default=2400, help="each variant trains on")
+    parser.add_argument("--steps", type=int, default=150)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO)
+    overrides = [f"data_root={options.data.resolve()}", f"weights={options.weights.resolve()}"]
+    base = replace(
+        load_config(CONFIG, overrides), exits=(), teachers=(), objective=LayoutWeights(),
+        cache=options.out / "cache", groups=options.groups, steps=options.steps,
+        checkpoint_every=options.steps,
+    )  # fmt: skip
+    _, trunk = prepare(replace(base, out=options.out))
+    sets = []
+    for name in SITES:
+        site = site_at(name, options.data, options.sites / "sites")
+        if not (site.folder / "truth.csv").exists():
+            make_site(site, options.data, Sizes())
+        sets.append(TileSet.kept(site, trunk, options.out / "sets"))
+    rows: list[Record] = []
+    for number, (name, variant) in enumerate(VARIANTS.items()):
+        found = []
+        for seed in range(options.seeds):
+            out = options.out / f"{number}-{seed}"
+            note = out / "row.json"
+            if not note.exists():
+                config = replace(base, seed=seed, out=out)
+                out.mkdir(parents=True, exist_ok=True)
+                row = trial(config, variant, options.pairs, sets)
+                write_atomically(note, json.dumps(row).encode())
+            found.append(json.loads(note.read_text()))
+        mean = {key: float(np.mean([row[key] for row in found])) for key in found[0]}
+        rows.append({"variant": name, **mean})
+        print(markdown_table(rows, digits=1), flush=True)
+
+
+if __name__ == "__main__":
+    main()
