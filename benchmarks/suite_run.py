@@ -19,6 +19,7 @@ from mobilegeo.errors import UsageError
 from mobilegeo.evaluation import Truth
 from mobilegeo.learn.evaluation.corruptions import corrupt
 from mobilegeo.locate.calibration import calibration_for
+from mobilegeo.maps.record import FORMAT_VERSION
 from mobilegeo.output.atomic import make_folder, write_atomically
 from mobilegeo.photo import Photo
 from outside import photos_of, strangers
@@ -63,11 +64,11 @@ class Contestant:
 
     @property
     def calibrated_key(self) -> str:
-        """What tells its answers from those of others, and from its own with other constants."""
+        """What tells its answers from others', and its own with other constants or packs."""
         if self.encoder is None:
             return self.key
         constants = hashlib.sha256(repr(calibration_for(self.encoder)).encode()).hexdigest()
-        return f"{self.key}-{constants[:6]}"
+        return f"{self.key}-{constants[:6]}-{FORMAT_VERSION}"
 
     @property
     def megabytes(self) -> float:

@@ -13,6 +13,7 @@ from mobilegeo.maps import open_map
 from mobilegeo.maps.build import build_pack
 from mobilegeo.maps.heights import HeightSource
 from mobilegeo.maps.pack import MapPack
+from mobilegeo.maps.record import FORMAT_VERSION
 from mobilegeo.output.atomic import make_folder
 from mobilegeo.world.demo import write_demo
 
@@ -76,7 +77,7 @@ class Site:
 
     def pack(self, encoder: Encoder) -> MapPack:
         """The map as an encoder describes it; what was built before is opened."""
-        out = self.folder / "packs" / f"{encoder.sha256[:12]}.pack"
+        out = self.folder / "packs" / f"{encoder.sha256[:12]}-{FORMAT_VERSION}.pack"
         if out.is_dir():
             return MapPack.open(out, encoder=encoder)
         make_folder(out.parent)
