@@ -15,15 +15,16 @@ from mobilegeo.errors import EncoderError, PackError
 if TYPE_CHECKING:
     from mobilegeo.maps.pack import MapPack
 
-SHIPPED: dict[str, str] = {"first": "first.onnx"}
+SHIPPED: dict[str, str] = {"nano": "nano.onnx", "first": "first.onnx"}
 """Models inside the package: name → file in `mobilegeo/encoder/weights`."""
 
 SHA256: dict[str, str] = {
+    "nano": "7a11bea1c59de02bedc0c8028b6956758804d064864e04c77ae548d042dc1454",
     "first": "069b5db5781fb38bd24fa2a5345b0dd6005871fd17133f4be0c59ed8667b9e2d",
 }
 """Of the files, so that a damaged installation is noticed before it gives wrong places."""
 
-DEFAULT = "first"
+DEFAULT = "nano"
 
 
 def load_encoder(

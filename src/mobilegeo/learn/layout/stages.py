@@ -59,7 +59,7 @@ class TrunkStages(nn.Module):
         """Writes the stages as an ONNX file for square images of one size; whole or absent."""
         sample = torch.zeros(2, 3, size_px, size_px)
         free = {0: torch.export.Dim("batch", min=1, max=4096)}
-        proto = traced(self.eval(), sample, "image", ["features"], free)
+        proto = traced(self.eval(), {"image": sample}, ["features"], [free])
         partial = out.with_suffix(".partial")
         onnx.save(proto, partial)
         return partial.replace(out)
