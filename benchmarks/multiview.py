@@ -128,7 +128,7 @@ def see(
         return float(np.hypot(pack.tiles.x_m[best] - x_m, pack.tiles.y_m[best] - y_m))
 
     return Seen(
-        retrieve.embed_queries(queries, encoder, pack),
+        retrieve.embed_queries(queries, encoder),
         views.before_the_network(glimpses, views.pose_distances(*poses.T)),
         views.before_the_network(glimpses, None),
         seed,

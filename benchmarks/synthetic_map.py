@@ -25,19 +25,10 @@ from numpy.typing import NDArray
 from mobilegeo.encoder.base import ImageSpec
 from mobilegeo.geo import Bounds, LatLon, LocalFrame
 from mobilegeo.maps.integrity import file_entry
-from mobilegeo.maps.record import (
-    FORMAT_VERSION,
-    GRID,
-    RECORD,
-    TILES,
-    VECTORS,
-    WHITENING,
-    write_record,
-)
+from mobilegeo.maps.record import FORMAT_VERSION, GRID, RECORD, TILES, VECTORS, write_record
 from mobilegeo.maps.tilefile import write_tiles
 from mobilegeo.maps.tiletable import TileLevel, TileTable, grid_keys
 from mobilegeo.maps.tiling import Extent
-from mobilegeo.maps.whitening import Whitening
 
 ORIGIN = LatLon(47.0, 8.0)
 FOOTPRINTS_M = (60.0, 120.0, 240.0)
@@ -105,8 +96,6 @@ def write_map(path: Path, tiles: int, dim: int, seed: int, *, parquet: bool) -> 
     keys = np.concatenate([grid_keys(i, j).ravel() for i, j in grids])
     frame = LocalFrame(ORIGIN)
     np.save(path / GRID, keys)
-    as_they_are = Whitening.fitted(np.zeros((1, dim), np.float32))
-    np.save(path / WHITENING, as_they_are.to_array())
     if parquet:
         write_tiles(TileTable(frame, levels, keys), path / TILES)
     rng = np.random.default_rng(seed)
@@ -182,7 +171,7 @@ def _record(
         "preview": asdict(box),
         "files": {
             name: file_entry(path / name)
-            for name in (TILES, GRID, VECTORS, WHITENING)
+            for name in (TILES, GRID, VECTORS)
             if (path / name).exists()
         },
     }

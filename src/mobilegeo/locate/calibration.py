@@ -103,7 +103,7 @@ NEUTRAL = Calibration(
         heading_floor_deg=1.5,
     ),
     retrieved=RetrievedCalibration(
-        bias=-6.5, score=10.5, lead=23.5, accept=0.05, sharpness=6.0, spread=0.1
+        bias=-9.2, score=13.3, lead=18.5, accept=0.05, sharpness=8.0, spread=0.1
     ),
 )
 

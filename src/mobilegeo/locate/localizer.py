@@ -184,7 +184,7 @@ class Localizer:
             queries = retrieve.make_queries(photo.image, known.views, self.pack, footprint_m)
             nothing_to_match(queries)
         with watch.stage("encode"):
-            embeddings = retrieve.embed_queries(queries, self.encoder, self.pack)
+            embeddings = retrieve.embed_queries(queries, self.encoder)
         remarks = self._calibration.remarks
         if prior is None:
             remarks += self._index.remarks([query.footprint_m for query in queries])

@@ -107,13 +107,13 @@ def _covered_shares(
     return [float(share) for share in seen.mean(axis=1)]
 
 
-def embed_queries(queries: Sequence[Query], encoder: Encoder, pack: MapPack) -> NDArray[np.float32]:
-    """Embeddings of queries, whitened as the pack's tiles are, float32 [Q, D]."""
+def embed_queries(queries: Sequence[Query], encoder: Encoder) -> NDArray[np.float32]:
+    """Embeddings of queries, float32 [Q, D]."""
     batches = [
         encoder.embed(np.stack([query.patch.image for query in queries[i : i + EMBED_BATCH]]))
         for i in range(0, len(queries), EMBED_BATCH)
     ]
-    return pack.whitening.apply(np.concatenate(batches))
+    return np.concatenate(batches)
 
 
 def search(

@@ -230,9 +230,7 @@ def _best_views(localizer: Localizer, prepared: Sequence[Prepared]) -> list[View
             query = retrieve.query_at(  # noqa: PLW2901
                 item.photo.image, query.view, footprint_m, localizer.pack.spec.size_px
             )
-            (embedding,) = retrieve.embed_queries(  # noqa: PLW2901
-                [query], localizer.encoder, localizer.pack
-            )
+            embedding = retrieve.embed_queries([query], localizer.encoder)[0]  # noqa: PLW2901
         result.append(View(item, query, embedding))
     return result
 

@@ -27,7 +27,6 @@ from mobilegeo.maps.record import (
     RECORD,
     TILES,
     VECTORS,
-    WHITENING,
     write_record,
 )
 from mobilegeo.maps.surface import (
@@ -41,10 +40,8 @@ from mobilegeo.maps.surface import (
 from mobilegeo.maps.tilefile import write_tiles
 from mobilegeo.maps.tiletable import TileLevel, TileTable, grid_keys
 from mobilegeo.maps.tiling import Extent
-from mobilegeo.maps.whitening import Whitening
 from mobilegeo.maps.workspace import Workspace, take_room
 
-ROWS_AT_ONCE = 8192
 PREVIEW_PX = 1024
 PREVIEW_QUALITY = 85
 
@@ -69,14 +66,7 @@ def finish_pack(
     surface = None if heights is None else _surface_facts(plan, heights, work)
     shown = _imagery_facts(plan, features["chunks"], work) if imagery else None
     cell_m = encoder.spec.cell_m
-    names = [
-        TILES,
-        GRID,
-        VECTORS,
-        WHITENING,
-        PREVIEW,
-        *(chunk_name(r, c) for r, c in features["chunks"]),
-    ]
+    names = [TILES, GRID, VECTORS, PREVIEW, *(chunk_name(r, c) for r, c in features["chunks"])]
     names += [surface_chunk_name(r, c) for r, c in (surface.chunks if surface else ())]
     names += [imagery_chunk_name(r, c) for r, c in (features["chunks"] if imagery else ())]
     record: dict[str, Any] = {
@@ -114,7 +104,7 @@ def finish_pack(
 
 
 def _gather_tiles(plan: Plan, source: MapSource, dim: int, work: Workspace) -> TileTable:
-    """Writes vectors.npy, whitening.npy and grid.npy in the pack's order; returns the table."""
+    """Writes vectors.npy and grid.npy in the pack's order and returns the table."""
     blocks = [
         (plan.grids.index(block.grid), path)
         for block in plan.tile_blocks
@@ -133,13 +123,8 @@ def _gather_tiles(plan: Plan, source: MapSource, dim: int, work: Workspace) -> T
             with np.load(path) as block:
                 vectors[rank[start : start + len(block["tiles"])]] = block["vectors"]
                 start += len(block["tiles"])
-        whitening = Whitening.fitted(vectors)
-        for start in range(0, len(vectors), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
-            vectors[rows] = whitening.apply(vectors[rows])
         vectors.flush()
         del vectors  # some systems do not rename a mapped file
-    work.write_array(WHITENING, whitening.to_array())
     level, i, j = keys[np.argsort(rank)].T
     grid = grid_keys(i, j)
     work.write_array(GRID, grid)

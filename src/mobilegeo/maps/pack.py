@@ -5,8 +5,7 @@ area.pack/
   pack.json          what it is, how it was made, and the hash of every other file
   tiles.parquet      GeoParquet: one row a tile, for other programs
   grid.npy           int64 [N]: where each tile lies, see `tiletable`
-  vectors.npy        float16 [N, D]: the tiles' embeddings, whitened, by footprint, then y, then x
-  whitening.npy      float32 [D + 1, D]: how embeddings become this map's, see `whitening`
+  vectors.npy        float16 [N, D]: the tiles' embeddings, by footprint, then y, then x
   features/R_C.npy   uint8 [64, 64, K / 2]: descriptors of 64 × 64 cells, see `descriptors`
   surface/R_C.npy    int16 [256, 256]: heights of what the map shows, where known, see `surface`
   imagery/R_C.jpg    the map itself, where it was kept, see `imagery`
@@ -35,13 +34,12 @@ from mobilegeo.maps.descriptors import DescriptorBasis, restored
 from mobilegeo.maps.imagery import Imagery, ImageryFacts, imagery_chunk_name
 from mobilegeo.maps.integrity import EAGER_BYTES, Integrity
 from mobilegeo.maps.patch import Patch
-from mobilegeo.maps.record import GRID, PREVIEW, RECORD, VECTORS, WHITENING, read_record
+from mobilegeo.maps.record import GRID, PREVIEW, RECORD, VECTORS, read_record
 from mobilegeo.maps.runs import Runs
 from mobilegeo.maps.surface import Surface, SurfaceFacts, surface_chunk_name
 from mobilegeo.maps.tilefile import read_grid
 from mobilegeo.maps.tiletable import TileLevel, TileTable
 from mobilegeo.maps.tiling import Extent
-from mobilegeo.maps.whitening import Whitening
 
 _CACHED_CHUNKS = 256
 
@@ -58,7 +56,6 @@ class MapPack:
         bounds: the box around the map's imagery, degrees.
         footprints_m: sides of its tiles, metres, ascending.
         tiles: the table of its tiles.
-        whitening: how the encoder's embeddings become those of this map.
         basis: how the encoder's features become the descriptors of this map.
         feature_extent: the window of cells around all chunks.
         feature_chunks: (row, column) of the chunks that exist.
@@ -85,7 +82,6 @@ class MapPack:
         surface, imagery = record.get("surface"), record.get("imagery")
         self.surface = None if surface is None else self._open_surface(surface)
         self.imagery = None if imagery is None else self._open_imagery(imagery)
-        self.whitening = Whitening.load(self.file(WHITENING))
         self.tiles = self._open_tiles()
         self._vectors = self._open_vectors()
         self._chunk = lru_cache(maxsize=_CACHED_CHUNKS)(self._load_chunk)
@@ -143,7 +139,7 @@ class MapPack:
 
     @property
     def vectors(self) -> np.memmap[Any, np.dtype[np.float16]]:
-        """Whitened embeddings of all tiles, float16 [N, D], memory-mapped.
+        """Embeddings of all tiles, float16 [N, D], memory-mapped.
 
         The first access hashes the whole file, about a second a gigabyte, unless opening did;
         `vectors_of` and `read_vectors` hash only what is asked for.

@@ -9,12 +9,11 @@ from typing import Any
 
 from mobilegeo.errors import PackError
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 2
 RECORD = "pack.json"
 TILES = "tiles.parquet"
 GRID = "grid.npy"
 VECTORS = "vectors.npy"
-WHITENING = "whitening.npy"
 PREVIEW = "preview.jpg"
 PARTIAL_SUFFIX = ".partial"
 _COPY_AGAIN = "copy the pack again from where it was built, or build it again"

@@ -26,6 +26,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from mobilegeo.errors import ResourceError
 from mobilegeo.learn.datasets.simulated import Pair, Pool, SimulatedPairs
 from mobilegeo.learn.datasets.sources import Source, SourceSpec, read_sources
 from mobilegeo.learn.layout.config import TrainConfig
@@ -87,11 +88,21 @@ class Cache:
 def load_pools(
     specs: Sequence[SourceSpec], data_root: Path, left_out: Collection[str] = ()
 ) -> tuple[list[Source], list[Pool]]:
-    """Reads the imagery of all entries but what is left out, and how to draw from it."""
+    """Reads the imagery of all entries but what is left out, and how to draw from it.
+
+    Raises:
+        ResourceError: an entry holds no imagery, or none that may be used.
+    """
     sources: list[Source] = []
     pools: list[Pool] = []
     for spec in specs:
         found = [s for s in read_sources(spec, data_root) if s.name not in left_out]
+        if not found:
+            raise ResourceError(
+                data_root / spec.path,
+                "shows nothing but ground that is held out",
+                "hold out other imagery",
+            )
         members = tuple(range(len(sources), len(sources) + len(found)))
         sources += found
         pools.append(Pool(spec.weight, spec.footprint_m, members))
