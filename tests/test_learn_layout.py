@@ -180,7 +180,7 @@ def test_training_images_that_show_held_out_ground_are_left_out(tmp_path: Path) 
 
 
 def test_training_moves_the_head_and_nothing_below(finished: Path) -> None:
-    start, end = (tensors(finished / f"run/step-000000{k}.safetensors") for k in (0, 2))
+    start, end = (tensors(finished / f"run/step-000000{k}.safetensors") for k in (1, 2))
     for name, tensor in start.items():
         moved = not torch.equal(tensor, end[name])
         if "trunk" in name or "standardise" in name:
