@@ -25,7 +25,7 @@ from mobilegeo.learn.adapt.budget import Budget  # noqa: E402
 from mobilegeo.learn.adapt.origin import open_origin  # noqa: E402
 from mobilegeo.learn.adapt.records import Adapted, Request  # noqa: E402
 from mobilegeo.learn.adapt.run import adapt  # noqa: E402
-from mobilegeo.learn.adapt.training import Fit  # noqa: E402
+from mobilegeo.learn.adapt.training import Fit, between  # noqa: E402
 from mobilegeo.learn.checkpoint import read_tensors, tensors_of, write_tensors  # noqa: E402
 from mobilegeo.learn.export.network import described, image_spec  # noqa: E402
 from mobilegeo.learn.export.onnx import write_onnx  # noqa: E402
@@ -277,3 +277,18 @@ def test_the_command_says_which_extra_it_needs(
     assert told.code == 3
     assert "needs torch and timm" in told.err
     assert "pip install 'mobilegeo[learn]'" in told.err
+
+
+def test_weights_between_two_heads() -> None:
+    torch.manual_seed(1)
+    first, second = (PlaceEncoder(ModelConfig(8, 1, 64), weights=None).head for _ in range(2))
+    half = between(first, second, 0.5).state_dict()
+    for name, value in first.state_dict().items():
+        expected = (value + second.state_dict()[name]) / 2
+        if value.is_floating_point():
+            torch.testing.assert_close(half[name], expected, msg=name)
+    for share, head in ((0.0, first), (1.0, second)):
+        end = between(first, second, share).state_dict()
+        for name, value in head.state_dict().items():
+            if value.is_floating_point():
+                torch.testing.assert_close(end[name], value, msg=name)

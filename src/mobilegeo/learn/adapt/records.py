@@ -44,6 +44,7 @@ class Adapted:
         recall: on simulated views of held-out ground, with the original and the adapted head.
         views: simulated pairs that were trained on.
         fit: what training did.
+        share: how far the judged head lies from the original to the trained one, 0 … 1.
         map: how the map was used.
         seconds: all of it.
     """
@@ -55,6 +56,7 @@ class Adapted:
     recall: RecallChange
     views: int
     fit: Fit
+    share: float
     map: MapFacts
     seconds: float
 
@@ -75,7 +77,8 @@ class Adapted:
             f"map: {facts.blocks} blocks at {facts.gsd_m:.2f} m a pixel, {facts.held_out} of them "
             f"held out, {facts.with_heights} with heights\n"
             f"training: {self.views} simulated pairs, {self.fit.steps} steps, loss "
-            f"{self.fit.first_loss:.2f} to {self.fit.last_loss:.2f}\n"
+            f"{self.fit.first_loss:.2f} to {self.fit.last_loss:.2f}; "
+            f"{100 * self.share:.0f} % of the way is best\n"
             f"recall@1 of {recall.queries} simulated photos of held-out ground: "
             f"{100 * recall.before:.1f} % before, {100 * recall.after:.1f} % after, gain "
             f"{-100 * recall.drop:.1f} ± {100 * recall.standard_error:.1f} points\n"

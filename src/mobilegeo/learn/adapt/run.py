@@ -7,6 +7,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from mobilegeo.encoder import load_encoder
 from mobilegeo.errors import UsageError
 from mobilegeo.learn.adapt.budget import Budget, Progress
@@ -14,7 +16,7 @@ from mobilegeo.learn.adapt.ground import Ground
 from mobilegeo.learn.adapt.origin import Origin, open_origin
 from mobilegeo.learn.adapt.output import write_encoder, write_record
 from mobilegeo.learn.adapt.records import Adapted, Request
-from mobilegeo.learn.adapt.training import fine_tune
+from mobilegeo.learn.adapt.training import between, fine_tune
 from mobilegeo.learn.adapt.views import Simulator, open_trunk
 from mobilegeo.learn.export.imagery import images_of
 from mobilegeo.learn.export.onnx import write_onnx
@@ -31,6 +33,8 @@ HELD_OUT_PAIRS, LEAST_HELD_OUT = 512, 64
 MOST_PAIRS, LEAST_PAIRS = 60_000, 128
 """At most as many as were simulated for the first encoder, 4.5 GB on disk meanwhile."""
 COMPARED_IMAGES = 4
+SHARES = (0.25, 0.5, 0.75, 1.0)
+"""How far from the original to the trained weights; the best on held-out ground is taken."""
 SAFETY = 1.5
 """Export and judgement at the end may take this much longer than those at the beginning."""
 
@@ -88,9 +92,13 @@ def _adapted(
     stage = budget.stage("views to train on", ready_s + SIMULATED_UNTIL * free_s, progress)
     views = training.views(train_on, folder / "training", stage, least=LEAST_PAIRS, most=MOST_PAIRS)
     model = copy.deepcopy(origin.model)
-    stage = budget.stage("training", ready_s + free_s - SAFETY * judging_s, progress)
+    judged_s = SAFETY * len(SHARES) * judging_s
+    stage = budget.stage("training", ready_s + free_s - judged_s, progress)
     fit = fine_tune(model.head, views, request.seed, stage)
-    recall = RecallChange.of(before, found(model.head, held_out))
+    heads = [between(origin.model.head, model.head, share) for share in SHARES]
+    after = [found(head, held_out) for head in heads]
+    best = int(np.argmax([hits.mean() for hits in after]))
+    model.head, recall = heads[best], RecallChange.of(before, after[best])
 
     file, spec = original, origin.spec
     if -recall.drop > recall.standard_error:
@@ -107,6 +115,7 @@ def _adapted(
         recall=recall,
         views=len(views.places),
         fit=fit,
+        share=SHARES[best],
         map=ground.facts(held_out=len(judge_on)),
         seconds=budget.spent_s(),
     )

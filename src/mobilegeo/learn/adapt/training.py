@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -72,6 +73,21 @@ def fine_tune(head: LayoutHead, views: Cache, seed: int, stage: Stage) -> Fit:
     head.eval()
     tenth = max(1, len(losses) // 10)
     return Fit(len(losses), _mean(losses[:tenth]), _mean(losses[-tenth:]))
+
+
+def between(original: LayoutHead, adapted: LayoutHead, share: float) -> LayoutHead:
+    """A head whose weights lie between two others': w = w₀ + share · (w₁ − w₀).
+
+    Part of the way often keeps what the original knows and has most of what the other learnt
+    (Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv 2109.01903).
+    """
+    head = copy.deepcopy(original).eval()
+    goal = adapted.state_dict()
+    with torch.no_grad():
+        for name, value in head.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(goal[name], share)
+    return head
 
 
 def schedule(done: float) -> float:
