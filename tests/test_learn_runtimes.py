@@ -150,7 +150,7 @@ def test_torch_without_torch_names_the_extra(checkpoint, monkeypatch) -> None:
 
 
 def test_files_and_runtimes_that_do_not_fit(checkpoint) -> None:
-    with pytest.raises(EncoderError, match=r"first\.onnx: is no training checkpoint, and runtime"):
+    with pytest.raises(EncoderError, match=r"nano\.onnx: is no training checkpoint, and runtime"):
         load_encoder(runtime="torch")
     with pytest.raises(EncoderError, match="is a training checkpoint, which runtime onnx does not"):
         load_encoder(checkpoint)

@@ -24,6 +24,7 @@ from conftest import REPOSITORY  # noqa: E402
 from mobilegeo.cli import app  # noqa: E402
 from mobilegeo.encoder.onnx import OnnxEncoder  # noqa: E402
 from mobilegeo.errors import MissingExtraError, ResourceError, UsageError  # noqa: E402
+from mobilegeo.learn.checkpoint import NETWORK_FILE  # noqa: E402
 from mobilegeo.learn.export.run import Request, export  # noqa: E402
 from mobilegeo.learn.models.saved import load_network  # noqa: E402
 from mobilegeo.learn.models.student import Student  # noqa: E402
@@ -486,16 +487,16 @@ def test_the_papers_configurations_run_on_the_twin(dataset: str, tmp_path: Path)
         overrides = [*shared, *small, f"out={tmp_path / step}"]
         if step == "step2":
             overrides += [
-                f"start={tmp_path / 'step1' / loop.NETWORK}",
-                f"teacher_network={tmp_path / 'teacher' / loop.NETWORK}",
+                f"start={tmp_path / 'step1' / NETWORK_FILE}",
+                f"teacher_network={tmp_path / 'teacher' / NETWORK_FILE}",
             ]
         arguments = ["learn", "train", str(REPOSITORY / f"configs/{dataset}_{step}.toml")]
         for override in overrides:
             arguments += ["--set", override]
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, (result.output, result.exception)
-        assert result.stdout.strip() == str(tmp_path / step / loop.NETWORK)
-        assert load_network(tmp_path / step / loop.NETWORK).places == 3
+        assert result.stdout.strip() == str(tmp_path / step / NETWORK_FILE)
+        assert load_network(tmp_path / step / NETWORK_FILE).places == 3
     assert "loss/cross_features" in metrics(tmp_path / "step2")[0]
 
 
