@@ -32,6 +32,8 @@ and no more training views are made."""
 HELD_OUT_PAIRS, LEAST_HELD_OUT = 512, 64
 MOST_PAIRS, LEAST_PAIRS = 60_000, 128
 """At most as many as were simulated for the first encoder, 4.5 GB on disk meanwhile."""
+SURE = 2.0
+"""Standard errors by which the best of the candidates has to gain to be taken."""
 COMPARED_IMAGES = 4
 SHARES = (0.25, 0.5, 0.75, 1.0)
 """How far from the original to the trained weights; the best on held-out ground is taken."""
@@ -101,7 +103,7 @@ def _adapted(
     model.head, recall = heads[best], RecallChange.of(before, after[best])
 
     file, spec = original, origin.spec
-    if -recall.drop > recall.standard_error:
+    if -recall.drop > SURE * recall.standard_error:
         spec = replace(spec, model_id=f"{spec.model_id}-adapted")
         file = write_placed(original, model, spec, folder / "adapted.onnx")
         images = images_of(judging.pairs(judge_on[0]), COMPARED_IMAGES)
