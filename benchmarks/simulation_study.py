@@ -22,7 +22,7 @@ import numpy as np
 
 from mobilegeo.learn.datasets.simulated import Simulation
 from mobilegeo.learn.evaluation.tables import Record, markdown_table
-from mobilegeo.learn.layout.cache import Cache, build, load_pools
+from mobilegeo.learn.layout.cache import Cache, build, load_pools, near_held_out
 from mobilegeo.learn.layout.config import TrainConfig, load_config
 from mobilegeo.learn.layout.loop import fit, prepare
 from mobilegeo.learn.layout.objective import LayoutWeights
@@ -64,22 +64,30 @@ VARIANTS = {
 }
 
 
-def chosen(cache: Cache, config: TrainConfig, variant: Variant, pairs: int) -> Cache:
-    """The first pairs of a cache that a variant allows, whole groups."""
-    _, pools = load_pools(config.sources, config.data_root)
-    kinds = {m: s.kind for s, pool in zip(config.sources, pools, strict=True) for m in pool.members}
-    kind = np.array([kinds[int(source)] for source in cache.places[:, 1]])
+def kinds_of(config: TrainConfig, cache: Path) -> np.ndarray:
+    """Kind of every source that is trained on, by the numbers that a cache has for them."""
+    left_out = near_held_out(config, cache)
+    _, pools = load_pools(config.sources, config.data_root, left_out)
+    counts = [len(pool.members) for pool in pools]
+    return np.repeat([spec.kind for spec in config.sources], counts)
+
+
+def chosen(cache: Cache, kinds: np.ndarray, variant: Variant, pairs: int) -> Cache:
+    """The first pairs of a cache that a variant allows."""
     low, high = variant.sides_m
-    side = cache.places[:, 4]
-    allowed = ~np.isin(kind, variant.without) & (side >= low) & (side <= high)
+    _, source, _, _, side = cache.places.T
+    left_out = np.isin(kinds[source.astype(int)], variant.without)
+    allowed = ~left_out & (side >= low) & (side <= high)
     return cache.subset(np.flatnonzero(allowed)[:pairs])
 
 
-def trial(config: TrainConfig, variant: Variant, pairs: int, sets: list[TileSet]) -> Record:
+def trial(
+    config: TrainConfig, variant: Variant, pairs: int, kinds: np.ndarray, sets: list[TileSet]
+) -> Record:
     """Trains one head and judges it."""
     trainer, trunk = prepare(replace(config, simulation=Simulation()))
     varied = replace(config, simulation=variant.simulation)
-    training = chosen(build(varied, trunk, "train"), config, variant, pairs)
+    training = chosen(build(varied, trunk, "train"), kinds, variant, pairs)
     validation = build(replace(config, simulation=Simulation()), trunk, "validation")
     fit(trainer, config, training, validation)
     channels = trainer.channels[-1]
@@ -111,6 +119,7 @@ def main() -> None:
         checkpoint_every=options.steps,
     )  # fmt: skip
     _, trunk = prepare(replace(base, out=options.out))
+    kinds = kinds_of(base, trunk.parent)
     sets = []
     for name in SITES:
         site = site_at(name, options.data, options.sites / "sites")
@@ -126,7 +135,7 @@ def main() -> None:
             if not note.exists():
                 config = replace(base, seed=seed, out=out)
                 out.mkdir(parents=True, exist_ok=True)
-                row = trial(config, variant, options.pairs, sets)
+                row = trial(config, variant, options.pairs, kinds, sets)
                 write_atomically(note, json.dumps(row).encode())
             found.append(json.loads(note.read_text()))
         mean = {key: float(np.mean([row[key] for row in found])) for key in found[0]}
