@@ -88,6 +88,7 @@ def done(folder: Path) -> Adapted:
         return adapt(request, Budget(14.0, ticking(12.0)), silent)
 
 
+@pytest.mark.slow
 def test_a_run_learns_what_held_out_ground_confirms(done: Adapted) -> None:
     assert done.kept == "adapted"
     assert done.recall.after > done.recall.before
@@ -96,6 +97,7 @@ def test_a_run_learns_what_held_out_ground_confirms(done: Adapted) -> None:
     assert done.seconds <= 14 * 60
 
 
+@pytest.mark.slow
 def test_features_stay_and_embeddings_change(done: Adapted, folder: Path) -> None:
     before, after = load_encoder(folder / "tiny.onnx"), load_encoder(done.path)
     image = np.random.default_rng(0).integers(0, 256, (1, 96, 64, 3), np.uint8)
@@ -107,12 +109,14 @@ def test_features_stay_and_embeddings_change(done: Adapted, folder: Path) -> Non
     assert after.sha256 == done.sha256 != before.sha256
 
 
+@pytest.mark.slow
 def test_the_calibration_goes_along_and_belongs_to_the_new_file(done: Adapted) -> None:
     found = calibration_for(load_encoder(done.path))
     assert found.encoder_sha256 == done.sha256
     assert (found.aligned, found.retrieved) == (CONSTANTS.aligned, CONSTANTS.retrieved)
 
 
+@pytest.mark.slow
 def test_the_record_lies_beside(done: Adapted, folder: Path) -> None:
     record = json.loads((folder / "out.adapted.json").read_text())
     assert record == json.loads(json.dumps(done.to_record()))
@@ -234,6 +238,7 @@ def test_shipped_weights_are_those_of_the_shipped_file() -> None:
             assert compare(encode, load_encoder(name).encode, images).error < FLOAT32_LIMIT
 
 
+@pytest.mark.slow
 def test_the_trunk_is_left_alone(folder: Path, done: Adapted) -> None:
     """The checkpoint that was started from is not written to."""
     assert done.origin == "tiny"
@@ -244,6 +249,7 @@ def test_the_trunk_is_left_alone(folder: Path, done: Adapted) -> None:
 # --- the command line ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_prints_one_object_or_a_summary(
     done: Adapted, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
