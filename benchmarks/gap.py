@@ -12,9 +12,7 @@ features cannot recognise, no head can.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -23,14 +21,13 @@ from mobilegeo.encoder import load_encoder
 from mobilegeo.learn.datasets.simulated import SimulatedPairs, Simulation
 from mobilegeo.learn.evaluation.tables import Record, markdown_table
 from mobilegeo.learn.layout.cache import cell_coverage, load_pools
-from mobilegeo.learn.layout.config import load_config
 from mobilegeo.learn.layout.loop import prepare
 from mobilegeo.locate.localizer import Localizer
 from mobilegeo.locate.records import Options
 from mobilegeo.locate.stopwatch import Stopwatch
 from mobilegeo.maps import open_map
 from outside import photos_of
-from simulation_study import CONFIG
+from simulation_study import study_config, study_parser
 from suite_sites import AUTZEN, CALITERRA, SHEFFIELD, WORLD, Site, site_at
 
 SIMULATIONS = {
@@ -105,15 +102,10 @@ def row(name: str, pairs: list[tuple[np.ndarray, np.ndarray]], session) -> Recor
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--sites", type=Path, required=True, help="OUT of suite.py")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, required=True)
+    parser = study_parser(__doc__)
     parser.add_argument("--groups", type=int, default=50)
     options = parser.parse_args()
-    overrides = [f"data_root={options.data.resolve()}", f"weights={options.weights.resolve()}"]
-    config = load_config(CONFIG, overrides)
+    config = study_config(options)
     config = replace(config, exits=(), teachers=(), cache=options.out / "cache", out=options.out)
     _, trunk = prepare(replace(config, objective=type(config.objective)()))
     session = onnxruntime.InferenceSession(trunk)

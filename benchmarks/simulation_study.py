@@ -99,22 +99,33 @@ def trial(
     return row
 
 
-def main() -> None:
-    """Trains all variants and prints the table; what is finished is not repeated."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def study_parser(told: str) -> argparse.ArgumentParser:
+    """What every study of the simulation is asked for; `told` is the script's docstring."""
+    parser = argparse.ArgumentParser(description=told.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--sites", type=Path, required=True, help="OUT of suite.py")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
+    return parser
+
+
+def study_config(options: argparse.Namespace) -> TrainConfig:
+    """The configuration of `nano` with the imagery and weights named."""
+    overrides = [f"data_root={options.data.resolve()}", f"weights={options.weights.resolve()}"]
+    return load_config(CONFIG, overrides)
+
+
+def main() -> None:
+    """Trains all variants and prints the table; what is finished is not repeated."""
+    parser = study_parser(__doc__)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--groups", type=int, default=1024, help="simulated for each variant")
     parser.add_argument("--pairs", type=int, default=2400, help="each variant trains on")
     parser.add_argument("--steps", type=int, default=150)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
-    overrides = [f"data_root={options.data.resolve()}", f"weights={options.weights.resolve()}"]
     base = replace(
-        load_config(CONFIG, overrides), exits=(), teachers=(), objective=LayoutWeights(),
+        study_config(options), exits=(), teachers=(), objective=LayoutWeights(),
         cache=options.out / "cache", groups=options.groups, steps=options.steps,
         checkpoint_every=options.steps,
     )  # fmt: skip

@@ -53,7 +53,7 @@ def info(
 ) -> None:
     """Shows the facts that travel with an encoder's weights, and what computes it here.
 
-    Example: mobilegeo encoders info first
+    Example: mobilegeo encoders info nano
     """
     from mobilegeo.encoder import load_encoder
     from mobilegeo.encoder.registry import card as model_card

@@ -70,7 +70,7 @@ def card(name: str) -> str:
     """
     if name not in SHIPPED:
         raise EncoderError(name, "is no shipped encoder", f"choose one of {', '.join(SHIPPED)}")
-    text = files("mobilegeo.encoder") / "weights" / f"{name.partition('-')[0]}.md"
+    text = files("mobilegeo.encoder") / "weights" / f"{name}.md"
     return text.read_text(encoding="utf-8")
 
 

@@ -18,7 +18,7 @@ from mobilegeo.errors import MapError
 from mobilegeo.learn.adapt.budget import Stage
 from mobilegeo.learn.adapt.ground import FOOTPRINTS_M, Block, Ground
 from mobilegeo.learn.datasets.simulated import Pool, SimulatedPairs
-from mobilegeo.learn.layout.cache import Cache, Encoded, encode, save_shard
+from mobilegeo.learn.layout.cache import ARRAYS, Cache, Encoded, encode, save_shard
 
 GROUPS_A_VISIT = 16
 """Groups of four places that are simulated of a block before the next one's turn."""
@@ -70,7 +70,7 @@ class Simulator:
                 found = self._visit(blocks[turn], visit * GROUPS_A_VISIT, pool)
                 if found is not None:
                     shards.append(folder / f"{visit:06d}")
-                    save_shard(shards[-1], found)
+                    save_shard(shards[-1], dict(zip(ARRAYS, found, strict=True)))
                     pairs += len(found[-1])
                 if pairs >= most or stage.done() >= 1.0:
                     break

@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
@@ -28,7 +27,7 @@ from numpy.typing import NDArray
 from mobilegeo.encoder import Encoder, load_encoder
 from mobilegeo.learn.alignment.config import AlignmentConfig
 from mobilegeo.learn.alignment.surveys import SimulatedSurveys, Survey
-from mobilegeo.learn.layout.cache import load_pools
+from mobilegeo.learn.layout.cache import load_pools, save_shard
 from mobilegeo.locate.template import CELL_COVERAGE, covered_cells
 from mobilegeo.maps.tiling import MIN_VALID
 
@@ -116,11 +115,7 @@ def _write_shard(shard: Path, config: AlignmentConfig, split: str) -> None:
         encoded(simulator.survey(number), encoder, config.layout.margin_px)
         for number in range(first, first + SHARD_SURVEYS)
     ]
-    partial_folder = shard.with_name(f"{shard.name}.partial-{os.getpid()}")
-    partial_folder.mkdir(parents=True, exist_ok=True)
-    for name in ARRAYS:
-        np.save(partial_folder / f"{name}.npy", np.stack([record[name] for record in records]))
-    partial_folder.rename(shard)
+    save_shard(shard, {name: np.stack([record[name] for record in records]) for name in ARRAYS})
 
 
 def encoded(survey: Survey, encoder: Encoder, margin_px: int) -> dict[str, NDArray[np.generic]]:

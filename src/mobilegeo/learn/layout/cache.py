@@ -16,10 +16,11 @@ import hashlib
 import json
 import multiprocessing
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -190,15 +191,15 @@ def _write_shard(
         for number in range(first, first + SHARD_GROUPS)
         for pair in simulator.group(number)
     ]
-    save_shard(shard, encode(numbered, session))
+    save_shard(shard, dict(zip(ARRAYS, encode(numbered, session), strict=True)))
 
 
-def save_shard(shard: Path, arrays: Encoded) -> None:
-    """Writes a shard's folder, whole or not at all."""
+def save_shard(shard: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Writes a shard's folder, an array a file by name, whole or not at all."""
     partial_folder = shard.with_name(f"{shard.name}.partial-{os.getpid()}")
     partial_folder.mkdir(parents=True, exist_ok=True)
-    for name, array in zip(ARRAYS, arrays, strict=True):
-        np.save(partial_folder / f"{name}.npy", np.asarray(array))
+    for name, array in arrays.items():
+        np.save(partial_folder / f"{name}.npy", array)
     partial_folder.rename(shard)
 
 
