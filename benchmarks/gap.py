@@ -16,12 +16,14 @@ from dataclasses import replace
 
 import numpy as np
 import onnxruntime
+import torch
 
 from mobilegeo.encoder import load_encoder
 from mobilegeo.learn.datasets.simulated import SimulatedPairs, Simulation
 from mobilegeo.learn.evaluation.tables import Record, markdown_table
-from mobilegeo.learn.layout.cache import cell_coverage, load_pools
+from mobilegeo.learn.layout.cache import load_pools
 from mobilegeo.learn.layout.loop import prepare
+from mobilegeo.learn.models.heads import cell_coverage
 from mobilegeo.locate.localizer import Localizer
 from mobilegeo.locate.records import Options
 from mobilegeo.locate.stopwatch import Stopwatch
@@ -42,6 +44,7 @@ REAL = {
     "rendered, other season (worlds)": f"{WORLD}2003",
     "rendered, falsified (autzen)": AUTZEN,
 }
+COVERED = 0.8
 SHIFTS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
 
 
@@ -50,7 +53,7 @@ def alike(grids: np.ndarray, coverage: np.ndarray) -> np.ndarray:
 
     Args:
         grids: float32 [N, 2, C, h, w].
-        coverage: uint8 [N, 2, h, w].
+        coverage: float32 [N, 2, h, w], 0 … 1.
     """
     unit = grids / np.maximum(np.linalg.norm(grids, axis=2, keepdims=True), 1e-6)
     best = np.full(len(grids), -1.0)
@@ -58,7 +61,7 @@ def alike(grids: np.ndarray, coverage: np.ndarray) -> np.ndarray:
         other, seen = (np.roll(a[:, 1], shift, (-2, -1)) for a in (unit, coverage))
         inner = np.zeros(coverage.shape[-2:], bool)
         inner[1:-1, 1:-1] = True
-        both = (coverage[:, 0] > 200) & (seen > 200) & inner
+        both = (coverage[:, 0] > COVERED) & (seen > COVERED) & inner
         cosine = (unit[:, 0] * other).sum(axis=1)
         mean = (cosine * both).sum(axis=(1, 2)) / np.maximum(both.sum(axis=(1, 2)), 1)
         best = np.maximum(best, mean)
@@ -89,7 +92,8 @@ def row(name: str, pairs: list[tuple[np.ndarray, np.ndarray]], session) -> Recor
         batch = flat[start : start + 32]
         pixels = batch.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1.0
         grids.append(session.run(["features"], {"image": pixels})[0])
-        coverage.append(cell_coverage(batch, grids[-1].shape[-1]))
+        seen = cell_coverage(torch.from_numpy(pixels), batch.shape[2] // grids[-1].shape[3])
+        coverage.append(seen[:, 0].numpy())
     both = np.concatenate(grids).reshape(len(images), 2, *grids[0].shape[1:])
     seen = np.concatenate(coverage).reshape(len(images), 2, *coverage[0].shape[1:])
     mixed = np.stack([both[:, 0], np.roll(both[:, 1], 1, axis=0)], axis=1)

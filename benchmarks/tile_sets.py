@@ -14,8 +14,8 @@ import onnxruntime
 import torch
 
 from mobilegeo.encoder import load_encoder
-from mobilegeo.learn.layout.cache import cell_coverage
-from mobilegeo.learn.layout.stages import packed, unpacked
+from mobilegeo.learn.layout.cache import seen_grids
+from mobilegeo.learn.layout.stages import unpacked
 from mobilegeo.learn.models.heads import LayoutHead
 from mobilegeo.locate.localizer import Localizer
 from mobilegeo.locate.records import Options
@@ -33,7 +33,7 @@ class TileSet:
     """One site behind the trunk.
 
     Attributes:
-        photos, photo_coverage: int8 [Q, C, h, w] and uint8 [Q, h, w].
+        photos, photo_coverage: int8 [Q, C, 7, 7] and uint8 [Q, 7, 7].
         photo_xy_m, photo_footprint_m: true position, float64 [Q, 2], and side of the tiles that
             a photo is compared with, float64 [Q].
         tiles, tile_coverage, tile_xy_m, tile_footprint_m: the same of the map's tiles.
@@ -76,7 +76,7 @@ def _embedded(head: LayoutHead, grids: np.ndarray, coverage: np.ndarray) -> np.n
         for start in range(0, len(grids), 256):
             rows = slice(start, start + 256)
             seen = torch.from_numpy(coverage[rows])[:, None].float() / 255.0
-            parts.append(head(unpacked(grids[rows]), seen).numpy())
+            parts.append(head.embed(unpacked(grids[rows]), seen).numpy())
     return np.concatenate(parts)
 
 
@@ -137,11 +137,7 @@ def _make(site: Site, trunk: Path) -> TileSet:
 
 
 def _grids(images: np.ndarray, session: onnxruntime.InferenceSession) -> tuple[np.ndarray, ...]:
-    grids, coverage = [], []
-    for start in range(0, len(images), BATCH):
-        batch = images[start : start + BATCH]
-        pixels = batch.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1.0
-        (cells,) = session.run(["features"], {"image": pixels})
-        grids.append(packed(cells))
-        coverage.append(cell_coverage(batch, cells.shape[-1]))
+    starts = range(0, len(images), BATCH)
+    parts = [seen_grids(images[start : start + BATCH], session) for start in starts]
+    grids, coverage = zip(*parts, strict=True)
     return np.concatenate(grids), np.concatenate(coverage)

@@ -21,10 +21,11 @@ from mobilegeo.errors import ResourceError, UsageError  # noqa: E402
 from mobilegeo.learn import checkpoint  # noqa: E402
 from mobilegeo.learn.export.run import Request, export  # noqa: E402
 from mobilegeo.learn.layout import run  # noqa: E402
-from mobilegeo.learn.layout.cache import cell_coverage, load_pools, near_held_out  # noqa: E402
+from mobilegeo.learn.layout.cache import load_pools, near_held_out, seen_grids  # noqa: E402
 from mobilegeo.learn.layout.config import load_config  # noqa: E402
 from mobilegeo.learn.layout.loop import schedule  # noqa: E402
 from mobilegeo.learn.layout.sampler import batch_indices, overlapping, turned_grids  # noqa: E402
+from mobilegeo.learn.layout.stages import TrunkStages, unpacked  # noqa: E402
 from mobilegeo.learn.models.place_encoder import ModelConfig, PlaceEncoder  # noqa: E402
 
 CONFIG = """
@@ -147,10 +148,10 @@ def test_the_method_trains_with_exits_and_a_teacher_on_one_cache(tmp_path: Path)
     shared = f"cache={tmp_path / 'cache'}"
     wide = ["model.shallow=[0, 1]", "model.hidden_dim=24", f"out={tmp_path / 'teacher'}", shared]
     teacher = run(write_config(tmp_path, 1), wide)
-    shards = sorted((tmp_path / "cache").rglob("features.npy"))
+    shards = sorted((tmp_path / "cache").rglob("grids.npy"))
     text = METHOD.replace("{teacher}", str(teacher))
     student = run(write_config(tmp_path, 2, text), [shared])
-    assert sorted((tmp_path / "cache").rglob("features.npy")) == shards
+    assert sorted((tmp_path / "cache").rglob("grids.npy")) == shards
     line = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])
     terms = {"info_nce", "fisd", "triplet", "uapa", "cross_logits", "cross_features"}
     assert terms < set(line)
@@ -306,14 +307,25 @@ def test_overlap_needs_one_source_and_near_centres() -> None:
     assert np.array_equal(overlapping(places).numpy(), expected)
 
 
-def test_cached_coverage_equals_the_networks() -> None:
-    from mobilegeo.learn.models import heads
-
-    images = np.random.default_rng(0).integers(0, 2, (2, 64, 64, 3), np.uint8)
+def test_a_head_embeds_what_is_cached_as_it_embeds_the_image(tmp_path: Path) -> None:
+    model = PlaceEncoder(ModelConfig(16, 3, 64, hidden_dim=8, cell_dim=4, shallow=(2,)), None)
+    stages = TrunkStages(model.eval().trunk, (2,))
+    session = onnxruntime.InferenceSession(stages.write(64, tmp_path / "trunk.onnx"))
+    images = np.random.default_rng(0).integers(1, 256, (2, 64, 64, 3), np.uint8)
+    images[0, :, :32] = 0
+    grids, coverage = seen_grids(images, session)
+    assert grids.dtype == np.int8
+    assert grids.shape == (2, 96, 7, 7)
+    assert coverage.dtype == np.uint8
+    assert coverage.shape == (2, 7, 7)
+    assert (coverage[1] == 255).all()
+    assert not coverage[0, :, 0].any()
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-    cached = cell_coverage(images, 4).astype(np.float32) / 255
-    network = heads.cell_coverage(pixels, 16)[:, 0].numpy()
-    np.testing.assert_allclose(cached, network, atol=0.5 / 255 + 1e-6)
+    with torch.no_grad():
+        seen = torch.from_numpy(coverage)[:, None].float() / 255.0
+        cached = model.head.embed(unpacked(grids), seen)
+        directly, _ = model(pixels)
+    assert (cached * directly).sum(dim=1).min() > 0.99
 
 
 def test_cached_grids_turn_as_images_do() -> None:

@@ -182,12 +182,12 @@ def test_an_ensemble_averages_logits_and_joins_embeddings(
     models = [written_teacher(*each) for each in zip(paths, (0.1, 0.2), strict=True)]
     stages = TrunkStages(trunk, (1, 2))
     rng = np.random.default_rng(1)
-    features = rng.integers(-60, 60, (5, 2, 120, 4, 4)).astype(np.int8)
-    coverage = np.full((5, 2, 4, 4), 255, np.uint8)
+    grids = rng.integers(-60, 60, (5, 2, 120, 7, 7)).astype(np.int8)
+    coverage = np.full((5, 2, 7, 7), 255, np.uint8)
     ensemble = Ensemble(paths, stages)
     nobody = torch.zeros(5, 5, dtype=torch.bool)
-    taught = ensemble.teach(features, coverage, nobody)
-    seen = features[:, :, stages.channels_at([2, 3])]
+    taught = ensemble.teach(grids, coverage, nobody)
+    seen = grids[:, :, stages.channels_at([2, 3])]
     with torch.no_grad():
         apart = [embed_pairs(model.head, seen, coverage) for model in models]
     logits = [q @ t.T / tau for (q, t), tau in zip(apart, (0.1, 0.2), strict=True)]

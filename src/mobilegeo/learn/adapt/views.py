@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnxruntime
+import torch
 
 from mobilegeo.errors import MapError
 from mobilegeo.learn.adapt.budget import Stage
@@ -95,8 +96,8 @@ class Simulator:
         parts = [part for part in pool.map(group, groups) if part is not None]
         if not parts:
             return None
-        features, coverage, places = zip(*parts, strict=True)
-        return np.concatenate(features), np.concatenate(coverage), np.concatenate(places)
+        grids, coverage, places = zip(*parts, strict=True)
+        return np.concatenate(grids), np.concatenate(coverage), np.concatenate(places)
 
 
 def open_trunk(path: Path) -> onnxruntime.InferenceSession:
@@ -108,10 +109,12 @@ def open_trunk(path: Path) -> onnxruntime.InferenceSession:
 
 @contextmanager
 def _single_threaded() -> Iterator[None]:
-    """Keeps OpenCV from making threads of its own inside ours."""
-    threads = cv2.getNumThreads()
+    """Keeps OpenCV and PyTorch from making threads of their own inside ours."""
+    threads = cv2.getNumThreads(), torch.get_num_threads()
     cv2.setNumThreads(1)
+    torch.set_num_threads(1)
     try:
         yield
     finally:
-        cv2.setNumThreads(threads)
+        cv2.setNumThreads(threads[0])
+        torch.set_num_threads(threads[1])

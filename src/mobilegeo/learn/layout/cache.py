@@ -1,12 +1,13 @@
 """Simulated pairs, passed once through the frozen trunk and kept on disk.
 
 The trunk never changes, so its output for an image is computed once, through ONNX Runtime (three
-times as fast as eager PyTorch on a CPU), and trained on many times. A shard holds
-`SHARD_GROUPS` groups of pairs, in three arrays:
+times as fast as eager PyTorch on a CPU), and trained on many times. A head averages it to a grid of
+7 × 7 cells before its first weight, so that only this grid is kept. A shard holds `SHARD_GROUPS`
+groups of pairs, in three arrays:
 
-- `features` int8 [N, 2, C, h, w]: standardised channels of the stages that the heads look at,
-  for query and tile, in multiples of `stages.STEP`;
-- `coverage` uint8 [N, 2, h, w]: share of each cell inside the photo, 255 for all of it;
+- `grids` int8 [N, 2, C, 7, 7]: standardised channels of the stages that the heads look at, for
+  query and tile, averaged over what is inside the photo, in multiples of `stages.STEP`;
+- `coverage` uint8 [N, 2, 7, 7]: share of each cell inside the photo, 255 for all of it;
 - `places` float64 [N, 5]: group, source, centre x and y and side in metres.
 """
 
@@ -25,6 +26,7 @@ from typing import Any
 import cv2
 import numpy as np
 import onnxruntime
+import torch
 from numpy.typing import NDArray
 
 from mobilegeo.errors import ResourceError
@@ -32,11 +34,12 @@ from mobilegeo.learn.datasets.simulated import Pair, Pool, SimulatedPairs
 from mobilegeo.learn.datasets.sources import Source, SourceSpec, read_sources
 from mobilegeo.learn.layout.config import TrainConfig
 from mobilegeo.learn.layout.stages import Channels, packed
+from mobilegeo.learn.models.heads import cell_coverage, masked_grid
 from mobilegeo.learn.simulate.near_duplicates import alike_groups
 from mobilegeo.output.atomic import write_atomically
 
 SHARD_GROUPS = 64
-ARRAYS = ("features", "coverage", "places")
+ARRAYS = ("grids", "coverage", "places")
 
 Encoded = tuple[NDArray[np.int8], NDArray[np.uint8], NDArray[np.float64]]
 """The arrays of a shard, in that order."""
@@ -47,14 +50,14 @@ class Cache:
     """Trunk outputs of many pairs, memory-mapped.
 
     Attributes:
-        features: one int8 [N, 2, C, h, w] a shard.
-        coverage: one uint8 [N, 2, h, w] a shard.
+        grids: one int8 [N, 2, C, 7, 7] a shard.
+        coverage: one uint8 [N, 2, 7, 7] a shard.
         places: float64 [all, 5], group, source, x_m, y_m, side_m.
         rows: int64 [all, 2], shard and row of every pair.
-        channels: of the features, those that `take` gives; all by default.
+        channels: of the grids, those that `take` gives; all by default.
     """
 
-    features: list[NDArray[np.int8]]
+    grids: list[NDArray[np.int8]]
     coverage: list[NDArray[np.uint8]]
     places: NDArray[np.float64]
     rows: NDArray[np.int64]
@@ -63,11 +66,11 @@ class Cache:
     @classmethod
     def open(cls, shards: Sequence[Path]) -> Cache:
         """Opens finished shards."""
-        features, coverage, places = (
+        grids, coverage, places = (
             [np.load(shard / f"{name}.npy", mmap_mode="r") for shard in shards] for name in ARRAYS
         )
         rows = [np.stack([np.full(len(p), k), np.arange(len(p))], 1) for k, p in enumerate(places)]
-        return cls(features, coverage, np.concatenate(places), np.concatenate(rows))
+        return cls(grids, coverage, np.concatenate(places), np.concatenate(rows))
 
     def subset(self, pairs: NDArray[np.int64]) -> Cache:
         """Some of the pairs, int64 [n], in that order."""
@@ -78,12 +81,12 @@ class Cache:
         return replace(self, channels=channels)
 
     def take(self, pairs: NDArray[np.int64]) -> tuple[NDArray[np.int8], NDArray[np.uint8]]:
-        """Features [B, 2, C, h, w] and coverage [B, 2, h, w] of some pairs."""
+        """Grids [B, 2, C, 7, 7] and coverage [B, 2, 7, 7] of some pairs."""
         rows = self.rows[pairs]
-        features = np.stack([self.features[shard][row] for shard, row in rows])
+        grids = np.stack([self.grids[shard][row] for shard, row in rows])
         if self.channels is not None:
-            features = features[:, :, self.channels]
-        return features, np.stack([self.coverage[shard][row] for shard, row in rows])
+            grids = grids[:, :, self.channels]
+        return grids, np.stack([self.coverage[shard][row] for shard, row in rows])
 
 
 def load_pools(
@@ -143,8 +146,9 @@ def fingerprint(config: TrainConfig) -> str:
     specs = [*map(asdict, config.sources), *map(asdict, config.validation)]
     model = [config.model.last_trunk_block, config.model.size_px, *config.shallow]
     shaped_by = [config.data_seed, config.group_size, model, asdict(config.simulation), specs]
-    weights = None if config.weights is None else config.weights.name
-    return hashlib.sha256(json.dumps([weights, *shaped_by]).encode()).hexdigest()[:12]
+    weights = b"" if config.weights is None else config.weights.read_bytes()
+    made_with = [hashlib.sha256(weights).hexdigest(), *ARRAYS]
+    return hashlib.sha256(json.dumps([made_with, *shaped_by]).encode()).hexdigest()[:12]
 
 
 def near_held_out(config: TrainConfig, folder: Path) -> list[str]:
@@ -171,6 +175,7 @@ def _simulator(
 ) -> tuple[SimulatedPairs, onnxruntime.InferenceSession]:
     """The imagery and the trunk, loaded once a process."""
     cv2.setNumThreads(1)
+    torch.set_num_threads(1)
     specs = config.sources if split == "train" else config.validation
     sources, pools = load_pools(specs, config.data_root, left_out)
     seed = config.data_seed * 2 + (split != "train")
@@ -209,23 +214,30 @@ def encode(numbered: Sequence[tuple[int, Pair]], session: onnxruntime.InferenceS
     Returns:
         The arrays of a shard.
     """
-    features, coverage, places = [], [], []
+    grids, coverage, places = [], [], []
     for number, pair in numbered:
-        images = np.stack([pair.query, pair.tile])
-        pixels = images.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1.0
-        (cells,) = session.run(["features"], {"image": pixels})
-        features.append(packed(cells))
-        coverage.append(cell_coverage(images, cells.shape[-1]))
+        cells, seen = seen_grids(np.stack([pair.query, pair.tile]), session)
+        grids.append(cells)
+        coverage.append(seen)
         square = pair.square
         places.append((number, pair.source, square.x_m, square.y_m, square.side_m))
-    return np.stack(features), np.stack(coverage), np.array(places, np.float64)
+    return np.stack(grids), np.stack(coverage), np.array(places, np.float64)
 
 
-def cell_coverage(images: NDArray[np.uint8], cells: int) -> NDArray[np.uint8]:
-    """Share of each cell that is not pure black, uint8 [B, cells, cells], 255 for all of it."""
-    inside = (images.max(axis=3) > 0).astype(np.float32)
-    batch, size = inside.shape[:2]
-    side = size // cells
-    shares = inside.reshape(batch, cells, side, cells, side).mean(axis=(2, 4))
-    rounded: NDArray[np.uint8] = np.rint(shares * 255.0).astype(np.uint8)
-    return rounded
+def seen_grids(
+    images: NDArray[np.uint8], session: onnxruntime.InferenceSession
+) -> tuple[NDArray[np.int8], NDArray[np.uint8]]:
+    """What heads see of images.
+
+    Args:
+        images: uint8 [B, H, W, 3], black outside the photo.
+        session: the trunk, which gives standardised `features`.
+
+    Returns:
+        Grids int8 [B, C, 7, 7] and coverage uint8 [B, 7, 7], as a shard has them.
+    """
+    pixels = images.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1.0
+    (cells,) = session.run(["features"], {"image": pixels})
+    inside = cell_coverage(torch.from_numpy(pixels), images.shape[2] // cells.shape[3])
+    grid, seen = masked_grid(torch.from_numpy(cells), inside)
+    return packed(grid.numpy()), np.rint(255.0 * seen[:, 0].numpy()).astype(np.uint8)

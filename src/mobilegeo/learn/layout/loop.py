@@ -77,11 +77,11 @@ class Trainer:
         checkpoint.load(path, self._modules, self.optimiser)
         self.step = checkpoint.step_of(path)
 
-    def embed(self, features: NDArray[np.int8], coverage: NDArray[np.uint8]) -> list[Sides]:
+    def embed(self, grids: NDArray[np.int8], coverage: NDArray[np.uint8]) -> list[Sides]:
         """Embeddings of a batch by every exit, shallow to deep."""
         heads = [*self.exits, self.model.head]
         return [
-            embed_pairs(head, features[:, :, channels], coverage)
+            embed_pairs(head, grids[:, :, channels], coverage)
             for head, channels in zip(heads, self.channels, strict=True)
         ]
 
@@ -194,11 +194,11 @@ def train_step(
     trainer.model.train()
     trainer.exits.train()
     symmetry = int(np.random.default_rng((config.seed, trainer.step)).integers(8))
-    features, coverage = (turned_grids(array, symmetry) for array in training.take(pairs))
+    grids, coverage = (turned_grids(array, symmetry) for array in training.take(pairs))
     near = overlapping(training.places[pairs])
     teachers = trainer.teachers
-    taught = None if teachers is None else teachers.teach(features, coverage, near)
-    loss: Objective = trainer.objective(trainer.embed(features, coverage), near, taught)
+    taught = None if teachers is None else teachers.teach(grids, coverage, near)
+    loss: Objective = trainer.objective(trainer.embed(grids, coverage), near, taught)
     trainer.optimiser.zero_grad()
     torch.autograd.backward(loss.total)
     trainer.optimiser.step()

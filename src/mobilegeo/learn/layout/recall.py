@@ -14,18 +14,18 @@ from mobilegeo.learn.models.heads import LayoutHead
 
 
 def embed_pairs(
-    head: LayoutHead, features: NDArray[np.int8], coverage: NDArray[np.uint8]
+    head: LayoutHead, grids: NDArray[np.int8], coverage: NDArray[np.uint8]
 ) -> tuple[Tensor, Tensor]:
-    """Embeddings of queries and tiles, float32 [B, D] each, from cached trunk outputs.
+    """Embeddings of queries and tiles, float32 [B, D] each, from cached grids.
 
     Args:
         head: from the encoder.
-        features: int8 [B, 2, C, h, w], of the stages that the head looks at.
-        coverage: uint8 [B, 2, h, w], 255 for a cell wholly inside the photo.
+        grids: int8 [B, 2, C, 7, 7], of the stages that the head looks at.
+        coverage: uint8 [B, 2, 7, 7], 255 for a cell wholly inside the photo.
     """
-    both = unpacked(features).transpose(0, 1).flatten(0, 1)
+    both = unpacked(grids).transpose(0, 1).flatten(0, 1)
     shares = torch.from_numpy(coverage).float().transpose(0, 1).flatten(0, 1) / 255.0
-    query, tile = head(both, shares[:, None]).chunk(2)
+    query, tile = head.embed(both, shares[:, None]).chunk(2)
     return query, tile
 
 
@@ -48,7 +48,7 @@ def found(head: LayoutHead, cache: Cache, batch: int = 128) -> NDArray[np.bool_]
     rows = np.arange(len(cache.places))
     with torch.no_grad():
         taken = (cache.take(rows[start : start + batch]) for start in range(0, len(rows), batch))
-        parts = [embed_pairs(head, features, seen) for features, seen in taken]
+        parts = [embed_pairs(head, grids, seen) for grids, seen in taken]
     queries, tiles = (torch.cat(side) for side in zip(*parts, strict=True))
     similarity = queries @ tiles.T
     best = similarity.masked_fill(overlapping(cache.places), -torch.inf).argmax(dim=1)

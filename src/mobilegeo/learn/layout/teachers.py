@@ -60,10 +60,10 @@ class Ensemble:
 
     @torch.no_grad()
     def teach(
-        self, features: NDArray[np.int8], coverage: NDArray[np.uint8], ignored: Tensor
+        self, grids: NDArray[np.int8], coverage: NDArray[np.uint8], ignored: Tensor
     ) -> Taught:
-        """What they say of a batch: int8 [B, 2, C, h, w], uint8 [B, 2, h, w], bool [B, B]."""
-        sides = [embed_pairs(m.head, features[:, :, m.channels], coverage) for m in self.members]
+        """What they say of a batch: int8 [B, 2, C, 7, 7], uint8 [B, 2, 7, 7], bool [B, B]."""
+        sides = [embed_pairs(m.head, grids[:, :, m.channels], coverage) for m in self.members]
         logits = [m.logits(pair, ignored) for m, pair in zip(self.members, sides, strict=True)]
         query, tile = (torch.cat(side, 1) / len(sides) ** 0.5 for side in zip(*sides, strict=True))
         return Taught(torch.stack(logits).mean(dim=0), (query, tile))

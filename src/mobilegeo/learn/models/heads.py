@@ -52,7 +52,18 @@ class LayoutHead(nn.Module):
         Returns:
             float32 [B, D], L2-normalised.
         """
-        grid, seen = masked_grid(features.float(), coverage.float())
+        return self.embed(*masked_grid(features.float(), coverage.float()))
+
+    def embed(self, grid: Tensor, seen: Tensor) -> Tensor:
+        """Embeds what `masked_grid` gives.
+
+        Args:
+            grid: float32 [B, C, 7, 7].
+            seen: float32 [B, 1, 7, 7].
+
+        Returns:
+            float32 [B, D], L2-normalised.
+        """
         cells = functional.normalize(self.cell(grid * seen), dim=1) * math.sqrt(self.cell_dim)
         return functional.normalize(self.bottleneck((cells * seen).flatten(1)), dim=1)
 
