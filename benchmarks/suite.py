@@ -64,25 +64,25 @@ def section(name: str, rows: list[Record], seconds: float) -> str:
     return f"## {name}\n\n{told}\n\n{table}\n{seconds:.0f} s.\n"
 
 
-def averaged(rows: list[Record]) -> list[Record]:
+def averaged(rows: list[Record], digits: int = 1) -> list[Record]:
     """Rows with the same words, as of one recipe's seeds, become one."""
     alike: dict[tuple[str, ...], list[Record]] = {}
     for row in rows:
         words = tuple(cell for cell in row.values() if isinstance(cell, str))
         alike.setdefault(words, []).append(row)
     return [
-        {column: _together([row[column] for row in group]) for column in group[0]}
+        {column: _together([row[column] for row in group], digits) for column in group[0]}
         for group in alike.values()
     ]
 
 
-def _together(cells: list[str | float | None]) -> str | float | None:
+def _together(cells: list[str | float | None], digits: int) -> str | float | None:
     """Mean ± sample standard deviation, unless all are equal; `None` where one is."""
     if None in cells:
         return None
     if len(set(cells)) == 1:
         return cells[0]
-    return f"{mean(cells):.1f} ± {stdev(cells):.1f}"
+    return f"{mean(cells):.{digits}f} ± {stdev(cells):.{digits}f}"
 
 
 def contestants(options: argparse.Namespace) -> tuple[Contestant, ...]:

@@ -195,6 +195,7 @@ def _placed(looks: Sequence[Look]) -> dict[str, float | str | None]:
         "90 % within, m": _quantile([look.error_m for look in looks], 0.9),
         "fixes": sum(look.fix for look in looks),
         "wrong fixes": sum(look.fix and not _right(look) for look in looks),
+        "tiles mean, m": _mean([look.tiles_error_m for look in looks]),
         "tiles median, m": _quantile([look.tiles_error_m for look in looks], 0.5),
         "tiles 90 % within, m": _quantile([look.tiles_error_m for look in looks], 0.9),
         "tiles within 50 m, %": _within([look.tiles_error_m for look in looks]),
@@ -221,6 +222,12 @@ def _quantile(errors: Sequence[float | None], share: float) -> float | None:
     ordered = sorted(np.inf if error is None else error for error in errors)
     value = ordered[min(len(ordered) - 1, int(share * len(ordered)))]
     return value if np.isfinite(value) else None
+
+
+def _mean(errors: Sequence[float | None]) -> float | None:
+    """Over all photos; `None` where one has no place."""
+    found = [error for error in errors if error is not None]
+    return float(np.mean(found)) if len(found) == len(errors) else None
 
 
 def _within(errors: Sequence[float | None]) -> float | None:

@@ -26,6 +26,8 @@ from outside import photos_of
 from suite_sites import Site
 
 BATCH = 32
+NEAR, FAR = 0.3, 0.6
+"""In sides of a tile: centres as near show the photo's place, as far another one."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +60,29 @@ class TileSet:
         with np.load(path) as arrays:
             return cls(**arrays)
 
-    def errors_m(self, head: LayoutHead, channels: np.ndarray, top: int = 1) -> np.ndarray:
-        """Distance of each photo to the nearest of its best `top` tiles' centres, float64 [Q]."""
+    def errors_m(self, head: LayoutHead, channels: np.ndarray) -> np.ndarray:
+        """Distance of each photo to the centre of its best tile, float64 [Q]."""
+        best = self._scores(head, channels).argmax(axis=1)
+        return np.linalg.norm(self.tile_xy_m[best] - self.photo_xy_m, axis=1)
+
+    def margins(self, head: LayoutHead, channels: np.ndarray) -> np.ndarray:
+        """Lead of the best tile near each photo over the best far off, in cosines, float64 [Q].
+
+        Below 0 the photo is taken to another place. Where every photo is found, how clearly still
+        tells heads apart.
+        """
+        score = self._scores(head, channels)
+        apart = np.linalg.norm(self.tile_xy_m - self.photo_xy_m[:, None], axis=2)
+        share = apart / self.photo_footprint_m[:, None]
+        near = np.where(share <= NEAR, score, -np.inf).max(axis=1)
+        return near - np.where(share >= FAR, score, -np.inf).max(axis=1)
+
+    def _scores(self, head: LayoutHead, channels: np.ndarray) -> np.ndarray:
+        """Cosine of each photo with each tile of its size, others infinitely low, [Q, N]."""
         photos = _embedded(head, self.photos[:, channels], self.photo_coverage)
         tiles = _embedded(head, self.tiles[:, channels], self.tile_coverage)
         score = photos @ tiles.T
-        score[self.photo_footprint_m[:, None] != self.tile_footprint_m] = -np.inf
-        best = np.argsort(-score, axis=1)[:, :top]
-        apart = np.linalg.norm(self.tile_xy_m[best] - self.photo_xy_m[:, None], axis=2)
-        return apart.min(axis=1)
+        return np.where(self.photo_footprint_m[:, None] == self.tile_footprint_m, score, -np.inf)
 
 
 def _embedded(head: LayoutHead, grids: np.ndarray, coverage: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, replace
 from importlib.resources import files
 from pathlib import Path
@@ -21,7 +22,7 @@ from mobilegeo.encoder import SHIPPED, Encoder, ImageSpec, encoder_for, load_enc
 from mobilegeo.encoder.base import METADATA_KEY
 from mobilegeo.encoder.graph import normalise_pixels
 from mobilegeo.encoder.onnx import OnnxEncoder
-from mobilegeo.encoder.registry import DEFAULT
+from mobilegeo.encoder.registry import DEFAULT, MADE_FROM, card
 from mobilegeo.errors import EncoderError, PackError
 from mobilegeo.maps.build import build_pack
 from mobilegeo.maps.pack import MapPack
@@ -393,6 +394,15 @@ def test_encoder_for_a_pack_of_another(packs: dict[str, MapPack], tmp_path: Path
 @pytest.mark.parametrize("name", sorted(SHIPPED))
 def test_a_shipped_encoder_is_the_one_its_card_describes(name: str) -> None:
     encoder = load_encoder(name)
-    card = (Path(encoder.path).with_suffix(".md")).read_text(encoding="utf-8")
-    assert encoder.sha256 in card
-    assert b".py" not in Path(encoder.path).read_bytes()
+    assert encoder.sha256 in card(name)
+    assert not re.search(rb"\.py\b", Path(encoder.path).read_bytes())
+
+
+@pytest.mark.parametrize(("name", "original"), MADE_FROM.items())
+def test_a_shipped_file_of_reduced_precision_comes_from_a_shipped_one(
+    name: str, original: str
+) -> None:
+    made, whole = load_encoder(name, threads=1), load_encoder(original, threads=1)
+    assert made.spec.derived_from == whole.sha256
+    assert made.spec.precision != whole.spec.precision
+    assert len(Path(made.path).read_bytes()) < 0.5 * len(Path(whole.path).read_bytes())

@@ -15,11 +15,19 @@ from mobilegeo.errors import EncoderError, PackError
 if TYPE_CHECKING:
     from mobilegeo.maps.pack import MapPack
 
-SHIPPED: dict[str, str] = {"nano": "nano.onnx", "first": "first.onnx"}
+SHIPPED: dict[str, str] = {
+    "nano": "nano.onnx",
+    "nano-int8": "nano-int8.onnx",
+    "first": "first.onnx",
+}
 """Models inside the package: name → file in `mobilegeo/encoder/weights`."""
 
+MADE_FROM: dict[str, str] = {"nano-int8": "nano"}
+"""Of reduced precision: whose card and constants of the confidence hold for them too."""
+
 SHA256: dict[str, str] = {
-    "nano": "7a11bea1c59de02bedc0c8028b6956758804d064864e04c77ae548d042dc1454",
+    "nano": "c2e7cc444b9ec7c5b981daefe618863af5f03db35a2d545398371c9531921177",
+    "nano-int8": "7880c7adce80e638280433e6da0364b2c283c27eca563da98e1feb94cc529ae0",
     "first": "069b5db5781fb38bd24fa2a5345b0dd6005871fd17133f4be0c59ed8667b9e2d",
 }
 """Of the files, so that a damaged installation is noticed before it gives wrong places."""
@@ -70,7 +78,7 @@ def card(name: str) -> str:
     """
     if name not in SHIPPED:
         raise EncoderError(name, "is no shipped encoder", f"choose one of {', '.join(SHIPPED)}")
-    text = files("mobilegeo.encoder") / "weights" / f"{name}.md"
+    text = files("mobilegeo.encoder") / "weights" / f"{MADE_FROM.get(name, name)}.md"
     return text.read_text(encoding="utf-8")
 
 

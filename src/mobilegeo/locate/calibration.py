@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mobilegeo.encoder.base import Encoder, origin
-from mobilegeo.encoder.registry import DEFAULT, SHIPPED
+from mobilegeo.encoder.registry import DEFAULT, MADE_FROM, SHIPPED
 from mobilegeo.errors import EncoderError
 
 FORMAT_VERSION = 1
@@ -118,7 +118,7 @@ def calibration_for(encoder: Encoder) -> Calibration:
     Raises:
         EncoderError: the file beside the encoder is damaged or belongs to another one.
     """
-    ours = {found.encoder_sha256: found for found in map(shipped, SHIPPED)}
+    ours = {found.encoder_sha256: found for found in map(shipped, SHIPPED.keys() - MADE_FROM)}
     if encoder.sha256 in ours:
         return ours[encoder.sha256]
     path = getattr(encoder, "path", None)
@@ -137,7 +137,7 @@ def calibration_for(encoder: Encoder) -> Calibration:
 
 def shipped(name: str = DEFAULT) -> Calibration:
     """The constants of an encoder that ships, by name."""
-    file = files("mobilegeo.encoder") / "weights" / f"{name}{SUFFIX}"
+    file = files("mobilegeo.encoder") / "weights" / f"{MADE_FROM.get(name, name)}{SUFFIX}"
     return parse(file.read_text(encoding="utf-8"), file.name)
 
 
