@@ -45,6 +45,7 @@ REAL = {
     "rendered, falsified (autzen)": AUTZEN,
 }
 COVERED = 0.8
+"""Least share of a cell inside the photo."""
 SHIFTS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
 
 

@@ -94,7 +94,7 @@ def trial(
     validation = build(replace(config, simulation=Simulation()), trunk, "validation")
     fit(trainer, config, training, validation)
     head, channels = trainer.model.head, trainer.channels[-1]
-    row: Record = {f"{n}: lead": float(t.margins(head, channels).mean()) for n, t in sets.items()}
+    row: Record = {f"{n}: lead": float(t.leads(head, channels).mean()) for n, t in sets.items()}
     errors = np.concatenate([each.errors_m(head, channels) for each in sets.values()])
     row[f"within {NEAR_M:g} m, %"] = 100 * float((errors <= NEAR_M).mean())
     row["simulated R@1, %"] = 100 * recall_at_1(head, validation.looked_at(channels))

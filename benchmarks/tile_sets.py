@@ -65,7 +65,7 @@ class TileSet:
         best = self._scores(head, channels).argmax(axis=1)
         return np.linalg.norm(self.tile_xy_m[best] - self.photo_xy_m, axis=1)
 
-    def margins(self, head: LayoutHead, channels: np.ndarray) -> np.ndarray:
+    def leads(self, head: LayoutHead, channels: np.ndarray) -> np.ndarray:
         """Lead of the best tile near each photo over the best far off, in cosines, float64 [Q].
 
         Below 0 the photo is taken to another place. Where every photo is found, how clearly still
