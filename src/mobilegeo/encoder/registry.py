@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -129,8 +128,4 @@ def encoder_for(
 
 def _shipped(sha256: str | None) -> str | None:
     """Name of the shipped encoder with a hash; None where there is none."""
-    return next((name for name in SHIPPED if _shipped_sha256(name) == sha256), None)
-
-
-def _shipped_sha256(name: str) -> str:
-    return hashlib.sha256(shipped_bytes(name)).hexdigest()
+    return next((name for name, known in SHA256.items() if known == sha256), None)

@@ -31,7 +31,7 @@ JUDGED_UNTIL, SIMULATED_UNTIL = 0.15, 0.5
 and no more training views are made."""
 HELD_OUT_PAIRS, LEAST_HELD_OUT = 512, 64
 MOST_PAIRS, LEAST_PAIRS = 60_000, 128
-"""At most as many as were simulated for the first encoder, 4.5 GB on disk meanwhile."""
+"""At most as many as were simulated for the first encoder, 1.1 GB on disk meanwhile."""
 SURE = 2.0
 """Standard errors by which the best of the candidates has to gain to be taken."""
 COMPARED_IMAGES = 4
