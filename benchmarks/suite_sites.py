@@ -46,7 +46,7 @@ class Sizes:
 
     places: int = 120
     views: int = 4
-    surveys: int = 3
+    surveys: int = 1
     worlds: int = 3
     photos: int = 12
     pitch_photos: int = 12
