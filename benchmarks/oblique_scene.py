@@ -27,6 +27,7 @@ from rasterio.transform import from_origin
 
 from mobilegeo.camera import GroundView
 from mobilegeo.encoder import load_encoder
+from mobilegeo.encoder.registry import DEFAULT
 from mobilegeo.evaluation import evaluate, read_truth_csv
 from mobilegeo.fix import Fix
 from mobilegeo.geo import LatLon, LocalFrame, distance_m
@@ -184,7 +185,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--photos", type=int, default=25, help="at each pitch")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--encoder", default="first")
+    parser.add_argument("--encoder", default=DEFAULT)
     parser.add_argument("--footprints-m", type=float, nargs="*", default=[80.0, 160.0])
     options = parser.parse_args()
     out: Path = options.out

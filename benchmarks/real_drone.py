@@ -31,6 +31,7 @@ import rasterio
 from rasterio.transform import from_origin
 
 from mobilegeo.camera import GroundView
+from mobilegeo.encoder.registry import DEFAULT
 from mobilegeo.geo import LatLon, LocalFrame, wrap_deg
 from mobilegeo.photo import Photo, read_photo
 
@@ -201,7 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--encoder", default="first")
+    parser.add_argument("--encoder", default=DEFAULT)
     parser.add_argument("--swap", action="store_true", help="map from the north-south photos")
     parser.add_argument("--unknown", nargs="*", choices=["agl"], default=[])
     parser.add_argument("--build", nargs="*", default=[], help="further options of map build")
