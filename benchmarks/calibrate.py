@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from mobilegeo.encoder import load_encoder
+from mobilegeo.encoder.registry import DEFAULT
 from mobilegeo.evaluation.metrics import auroc
 from mobilegeo.locate.calibration import FORMAT_VERSION, NEUTRAL, parse
 from mobilegeo.locate.confidence import logistic
@@ -146,7 +147,7 @@ def main() -> None:
     """Fits and prints; writes the file where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("trials", type=Path)
-    parser.add_argument("--encoder", default="first")
+    parser.add_argument("--encoder", default=DEFAULT)
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
     trials = [t for t in read_trials(options.trials) if t.aligned]
